@@ -1,0 +1,73 @@
+// The door to nng: listens, receives requests, sends answers. nng's threads stay behind it;
+// everything that it hands out is handed out on the caller's one thread, by endpoint_next.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct endpoint;
+struct endpoint_request; // one received request: answered or dropped exactly once
+
+struct endpoint_config {
+	const char *url;          // "ipc:///absolute/path"
+	size_t max_message_bytes; // larger ones close their connection
+	size_t max_requests;      // held at once (parked and being answered); above: not read any more
+	uint32_t max_connections_per_peer; // of one uid
+	uid_t allowed_uid;                 // besides root; others are refused at connect
+	uint32_t send_timeout_ms;          // a client that does not read loses the answer
+};
+
+enum endpoint_event_kind {
+	ENDPOINT_CONNECTED = 1, // connection, peer_*
+	ENDPOINT_CLOSED,        // connection: no request of it will be handed out any more
+	ENDPOINT_REQUEST,       // connection, request
+	ENDPOINT_ANSWERED,      // token, at_ms, sent
+};
+
+struct endpoint_event {
+	enum endpoint_event_kind kind;
+	uint64_t connection; // never reused in the endpoint's life, never 0
+	uid_t peer_uid;
+	gid_t peer_gid;
+	pid_t peer_pid;
+	struct endpoint_request *request;
+	uint64_t token; // of endpoint_answer
+	uint64_t at_ms; // when the answer was handed to the connection
+	bool sent;      // false: timed out or the connection is gone
+};
+
+// Opens the socket's directory and lock, and listens; refuses where another server holds the lock
+// (-EADDRINUSE). ret_error gets a sentence for the log on failure.
+int endpoint_open(const struct endpoint_config *config, struct endpoint **ret_endpoint,
+    char *ret_error, size_t error_size);
+
+// Stops listening, removes socket and lock, ends connections; bounded, whatever nng does.
+void endpoint_close(struct endpoint *endpoint);
+
+// Readable while endpoint_next has something.
+int endpoint_fd(const struct endpoint *endpoint);
+
+// The next event in order; false: none now.
+bool endpoint_next(struct endpoint *endpoint, struct endpoint_event *ret_event);
+
+// The request's bytes; valid until it is answered or dropped.
+const uint8_t *endpoint_request_body(const struct endpoint_request *request, size_t *ret_size);
+uint64_t endpoint_request_connection(const struct endpoint_request *request);
+
+// Answers; consumes the request, copies the bytes. token not 0: ENDPOINT_ANSWERED follows.
+void endpoint_answer(struct endpoint *endpoint, struct endpoint_request *request,
+    const uint8_t *bytes, size_t size, uint64_t token);
+
+// Consumes the request without an answer: its connection is gone, or asked for nothing any more.
+void endpoint_drop(struct endpoint *endpoint, struct endpoint_request *request);
+
+struct endpoint_counters {
+	uint64_t connections, requests_held, listener_repairs;
+};
+void endpoint_count(const struct endpoint *endpoint, struct endpoint_counters *ret_counters);
+
+// Where a plain connect dials itself to see whether the listener still accepts (nng before 1.6 can
+// lose it): begins one check when the last is over; call it each second. Repairs on failure.
+void endpoint_watch(struct endpoint *endpoint);
