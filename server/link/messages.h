@@ -150,6 +150,7 @@ struct link_stream_watch {
 	uint32_t stream; // enum link_stream
 	uint32_t now;    // 1: answer at once, whatever past is
 	uint64_t past;
+	uint64_t serial; // the state carries that of the last watch of its stream
 };
 
 struct link_stream_consumed {
@@ -306,6 +307,7 @@ struct link_stream_state {
 	uint32_t eof; // enum link_eof
 	uint64_t head;
 	uint64_t tail;
+	uint64_t serial; // of the last watch received for this stream; 0: none
 };
 
 struct link_stdin_state {
