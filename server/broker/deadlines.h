@@ -1,5 +1,6 @@
 // Deadlines: a binary heap of absolute times, each intrusive in what it belongs to. One timer
-// serves them all. No clock, no system call; single-threaded.
+// serves them all. No clock; single-threaded. Zeroed: an
+// empty heap.
 #pragma once
 
 #include <stdbool.h>
@@ -32,5 +33,6 @@ int deadlines_set(struct deadlines *deadlines, struct deadline *deadline, uint64
 // The earliest, or DEADLINE_NEVER.
 uint64_t deadlines_next(const struct deadlines *deadlines);
 
-// Calls what is due, earliest first; each may set or remove any deadline.
+// Calls what is due, earliest first; each may set or remove any deadline. At most one call for each
+// that was set before: what is set again and due stays for the next run, as deadlines_next shows.
 void deadlines_run(struct deadlines *deadlines, uint64_t now_ms);

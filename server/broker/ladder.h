@@ -2,9 +2,9 @@
 // do). No clock, no system call, no allocation. One ladder, whoever climbs: clients ask for rungs,
 // and the server is the net beneath them. Clauses: docs/spec/06-ladder.md.
 //
-// Times are absolute milliseconds of one monotonic clock. A rung is *reached* when it was asked for
-// and *acted* when the root has carried it out; the broker sends every rung to the root at once,
-// and the root answers in order.
+// Times are absolute milliseconds of one monotonic clock, never 0. A rung is *reached* when it was
+// asked for and *acted* when the root has carried it out; the broker sends every rung to the root
+// at once, and the root answers in order.
 #pragma once
 
 #include <stdbool.h>
@@ -52,7 +52,9 @@ struct ladder {
 	uint64_t takeover_ms; // in force for the rung reached: 0 or LADDER_TAKEOVER_MS
 	uint64_t
 	    base_ms; // when the first answer of the rung reached was written (or it acted); 0: not yet
-	uint64_t due_ms; // when the server climbs on; LADDER_FOREVER: never
+	uint64_t due_ms;   // when the server climbs on; LADDER_FOREVER: never
+	uint64_t acted_ms; // when the rung reached was carried out; 0: not yet
+	bool stopping;     // the server shuts down: no client's wait is longer than the stored one
 };
 
 // What the caller has to do after an event.
@@ -84,17 +86,21 @@ bool ladder_has_cancel_notice(const struct ladder *ladder);
 
 // A client asks for a rung (LADDER_LAST: the last). A rung that is not above the one reached joins:
 // it acts nothing and can only bring the deadline nearer. rung must be 1 to n_rungs or LADDER_LAST.
+// Where the leader is gone, rungs of scope LEADER are skipped: act may be above rung.
 struct ladder_output ladder_cancel(
     struct ladder *ladder, uint64_t now_ms, uint32_t rung, uint64_t wait_ms, bool delegate);
 
-// The root has carried out a rung.
+// The root has carried out a rung. Until an answer is written, or where the server climbs alone,
+// the wait counts from here, so that an answer that is never written stalls nothing.
 void ladder_acted(struct ladder *ladder, uint64_t now_ms, uint32_t rung);
 
-// An answer to a Cancel at this rung was written to its connection. The first one sets the base
-// from which the rung's wait counts; later ones change nothing.
+// An answer to a Cancel that climbed to this rung (output.act) or joined at it was written to its
+// connection. The first one after the rung acted sets the base from which the rung's wait counts;
+// others, and those of other rungs, change nothing. Not to be called for an answer that got lost.
 void ladder_answered(struct ladder *ladder, uint64_t now_ms, uint32_t rung);
 
-// The client that climbs is known to be gone: the waits that are left, without takeover time.
+// The client that climbs is known to be gone (the last of them, where several joined): the wait
+// that is left, without takeover time; the stored wait in place of an unlimited one.
 void ladder_climber_gone(struct ladder *ladder, uint64_t now_ms);
 
 enum ladder_owner_policy { LADDER_OWNER_CANCEL, LADDER_OWNER_KILL, LADDER_OWNER_KEEP };
@@ -103,7 +109,7 @@ enum ladder_owner_policy { LADDER_OWNER_CANCEL, LADDER_OWNER_KILL, LADDER_OWNER_
 struct ladder_output ladder_owner_lost(
     struct ladder *ladder, uint64_t now_ms, enum ladder_owner_policy policy);
 
-// run_ms is over.
+// run_ms is over: climbs only where no climb is under way.
 struct ladder_output ladder_deadline(struct ladder *ladder, uint64_t now_ms);
 
 // The server shuts down; impatient: at once to the last rung.

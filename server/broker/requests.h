@@ -27,6 +27,7 @@ struct request_entry {
 struct requests {
 	uint64_t floor; // ids below it are settled
 	size_t n_entries, capacity;
+	size_t n_below;                // entries that were PENDING when the floor passed them
 	struct request_entry *entries; // open addressing, capacity a power of two
 };
 
@@ -41,8 +42,8 @@ enum request_verdict {
 	REQUEST_GROW, // no room: call requests_grow, then again
 };
 
-// Starts empty. memory holds capacity entries (a power of two, at least 8), zeroed; borrowed until
-// requests_grow hands it back or the table is no longer used.
+// Starts empty, with floor 1. memory holds capacity entries (a power of two, at least 8), zeroed;
+// borrowed until requests_grow hands it back or the table is no longer used.
 void requests_init(struct requests *requests, struct request_entry *memory, size_t capacity);
 
 // Moves to larger zeroed memory; returns the old one, for the caller to free. Entry pointers become
@@ -63,14 +64,17 @@ enum request_verdict requests_bury(
 // NULL where the id is not in the table. Valid until the next begin, bury, grow, forget or raise.
 struct request_entry *requests_find(const struct requests *requests, uint64_t id);
 
-// The answer is known: PENDING to DONE. The caller then answers what had joined.
+// The answer is known: PENDING to DONE. The caller then answers what had joined (joined is left as
+// it is, for the caller to take).
 void requests_finish(struct request_entry *entry, void *answer);
 
-// The request turned out not to be recorded (nothing was done): the id is free again.
+// The PENDING request turned out not to be recorded (nothing was done): the id is free again. Not
+// for one that was CANCELLED: its tombstone would be forgotten too.
 void requests_forget(struct requests *requests, uint64_t id);
 
 // The client announces a floor; lower ones are ignored. DONE entries and tombstones below it are
 // removed: each one's answer is handed to release (NULL for tombstones). PENDING ones stay until
-// they are finished, and are removed then by the next raise. Returns how many were removed.
+// they are finished, and are removed then by the next raise (to the same floor, too). release must
+// not use the table. Returns how many were removed.
 size_t requests_raise_floor(struct requests *requests, uint64_t floor,
     void (*release)(void *user, void *answer), void *user);
