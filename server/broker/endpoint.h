@@ -16,7 +16,11 @@ struct endpoint_config {
 	size_t max_requests;      // held at once (parked and being answered); above: not read any more
 	uint32_t max_connections_per_peer; // of one uid
 	uid_t allowed_uid;                 // besides root; others are refused at connect
-	uint32_t send_timeout_ms;          // a client that does not read loses the answer
+	uint32_t send_timeout_ms;          // a client that does not read so long is disconnected
+	bool make_directory; // the default path: make and check its directory for this user alone
+	pid_t holder;        // whom a second server names; 0: this process
+	size_t max_unsent;   // answers that one client leaves unread; above: disconnected; 0: max_requests
+	size_t max_connection_bytes; // of requests held and answers unread; above: disconnected; 0: 64 MiB
 };
 
 enum endpoint_event_kind {
@@ -35,7 +39,7 @@ struct endpoint_event {
 	struct endpoint_request *request;
 	uint64_t token; // of endpoint_answer
 	uint64_t at_ms; // when the answer was handed to the connection
-	bool sent;      // false: timed out or the connection is gone
+	bool sent;      // false: timed out or the connection is gone; true proves no delivery
 };
 
 // Opens the socket's directory and lock, and listens; refuses where another server holds the lock
@@ -63,11 +67,24 @@ void endpoint_answer(struct endpoint *endpoint, struct endpoint_request *request
 // Consumes the request without an answer: its connection is gone, or asked for nothing any more.
 void endpoint_drop(struct endpoint *endpoint, struct endpoint_request *request);
 
+// Frees the request's bytes early, for one that is parked long and has been read.
+void endpoint_request_release_body(struct endpoint *endpoint, struct endpoint_request *request);
+
+// Waits until no answer waits to be handed to its connection, at most wait_ms. For the end.
+void endpoint_flush(struct endpoint *endpoint, uint32_t wait_ms);
+
+// Disconnects a client; ENDPOINT_CLOSED follows. Unknown or gone: nothing.
+void endpoint_disconnect(struct endpoint *endpoint, uint64_t connection);
+
 struct endpoint_counters {
 	uint64_t connections, requests_held, listener_repairs;
+	uint64_t refused;      // peers of another user, or over max_connections_per_peer
+	uint64_t disconnected; // clients that did not read, or over a limit
 };
 void endpoint_count(const struct endpoint *endpoint, struct endpoint_counters *ret_counters);
 
-// Where a plain connect dials itself to see whether the listener still accepts (nng before 1.6 can
-// lose it): begins one check when the last is over; call it each second. Repairs on failure.
-void endpoint_watch(struct endpoint *endpoint);
+// Sees to it that new clients reach the listener: makes the socket again where its file was removed
+// and, with nng before 1.6 (which can lose a listener for ever to one peer that connects and
+// closes), dials itself and replaces a listener that does not serve. Never waits. Returns when
+// (monotonic milliseconds) it wants to be called again.
+uint64_t endpoint_watch(struct endpoint *endpoint, uint64_t now_ms);
