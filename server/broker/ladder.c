@@ -125,17 +125,8 @@ static uint64_t next_climb(const struct ladder *ladder)
 	return later(later(start_ms, ladder->wait_ms), ladder->takeover_ms);
 }
 
-// A gone leader hears nothing. The last rung is on the tree, so that one is always found.
-static uint32_t first_useful_rung(const struct ladder *ladder, uint32_t rung)
-{
-	while (ladder->leader_gone && ladder->rungs[rung - 1].scope == LADDER_LEADER)
-		rung++;
-	return rung;
-}
-
 static struct ladder_output climb(struct ladder *ladder, uint32_t rung, bool by_net)
 {
-	rung = first_useful_rung(ladder, rung);
 	struct ladder_output output = {.act = (uint8_t)rung, .by_net = by_net};
 	if (ladder->reached + 1u < rung)
 		output.skipped_from = (uint8_t)(ladder->reached + 1u);
@@ -147,6 +138,16 @@ static struct ladder_output climb(struct ladder *ladder, uint32_t rung, bool by_
 	ladder->acted_ms = 0;
 	ladder->due_ms = LADDER_FOREVER;
 	return output;
+}
+
+// The server's own climb. A gone leader hears nothing, so that its rungs would be waits for nobody;
+// the last rung is on the tree, so that one is always found.
+static struct ladder_output climb_alone(struct ladder *ladder)
+{
+	uint32_t rung = ladder->reached + 1u;
+	while (ladder->leader_gone && ladder->rungs[rung - 1].scope == LADDER_LEADER)
+		rung++;
+	return climb(ladder, rung, true);
 }
 
 static void join(struct ladder *ladder, uint64_t wait_ms, bool delegate)
@@ -202,15 +203,15 @@ void ladder_answered(struct ladder *ladder, uint64_t now_ms, uint32_t rung)
 
 void ladder_climber_gone(struct ladder *ladder, uint64_t now_ms)
 {
-	(void)now_ms; // the wait that is left counts from where the rung began
 	if (ladder->tree_empty || ladder->reached == 0)
 		return;
 	ladder->net = true;
 	ladder->takeover_ms = 0;
-	if (ladder->wait_ms == LADDER_FOREVER)
+	bool unlimited = ladder->wait_ms == LADDER_FOREVER && stored_wait(ladder) != LADDER_FOREVER;
+	if (unlimited)
 		ladder->wait_ms = stored_wait(ladder);
-	if (ladder->base_ms == 0)
-		ladder->base_ms = ladder->acted_ms;
+	if (ladder->acted_ms != 0 && (unlimited || ladder->base_ms == 0))
+		ladder->base_ms = unlimited ? now_ms : ladder->acted_ms;
 	ladder->due_ms = min_u64(ladder->due_ms, next_climb(ladder));
 }
 
@@ -223,7 +224,7 @@ static struct ladder_output take_over(
 		return nothing;
 	if (ladder->reached == 0) {
 		note_cause(ladder, cause);
-		return climb(ladder, 1, true);
+		return climb_alone(ladder);
 	}
 	ladder_climber_gone(ladder, now_ms);
 	return nothing;
@@ -281,7 +282,7 @@ struct ladder_output ladder_leader_gone(struct ladder *ladder, uint64_t now_ms, 
 	if (!cancel_tree || members_reached)
 		return nothing;
 	note_cause(ladder, LADDER_LEADER_GONE);
-	return climb(ladder, ladder->reached + 1u, true);
+	return climb_alone(ladder);
 }
 
 void ladder_tree_empty(struct ladder *ladder)
@@ -297,7 +298,7 @@ struct ladder_output ladder_tick(struct ladder *ladder, uint64_t now_ms)
 	if (ladder->due_ms == LADDER_FOREVER || now_ms < ladder->due_ms)
 		return output;
 	if (ladder->reached < ladder->n_rungs)
-		return climb(ladder, ladder->reached + 1u, true);
+		return climb_alone(ladder);
 	ladder->unreaped = true;
 	ladder->due_ms = LADDER_FOREVER;
 	output.unreaped = true;

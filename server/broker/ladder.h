@@ -50,11 +50,10 @@ struct ladder {
 	bool unreaped;        // the last rung's wait is over and the tree is not empty
 	uint64_t wait_ms;     // in force for the rung reached
 	uint64_t takeover_ms; // in force for the rung reached: 0 or LADDER_TAKEOVER_MS
-	uint64_t
-	    base_ms; // when the first answer of the rung reached was written (or it acted); 0: not yet
-	uint64_t due_ms;   // when the server climbs on; LADDER_FOREVER: never
-	uint64_t acted_ms; // when the rung reached was carried out; 0: not yet
-	bool stopping;     // the server shuts down: no client's wait is longer than the stored one
+	uint64_t base_ms;     // since when wait_ms counts: first answer written, or acted; 0: not yet
+	uint64_t due_ms;      // when the server climbs on; LADDER_FOREVER: never
+	uint64_t acted_ms;    // when the rung reached was carried out; 0: not yet
+	bool stopping;        // the server shuts down: no client's wait is longer than the stored one
 };
 
 // What the caller has to do after an event.
@@ -86,7 +85,7 @@ bool ladder_has_cancel_notice(const struct ladder *ladder);
 
 // A client asks for a rung (LADDER_LAST: the last). A rung that is not above the one reached joins:
 // it acts nothing and can only bring the deadline nearer. rung must be 1 to n_rungs or LADDER_LAST.
-// Where the leader is gone, rungs of scope LEADER are skipped: act may be above rung.
+// The rung acts even where nobody is left that it reaches.
 struct ladder_output ladder_cancel(
     struct ladder *ladder, uint64_t now_ms, uint32_t rung, uint64_t wait_ms, bool delegate);
 
@@ -100,7 +99,7 @@ void ladder_acted(struct ladder *ladder, uint64_t now_ms, uint32_t rung);
 void ladder_answered(struct ladder *ladder, uint64_t now_ms, uint32_t rung);
 
 // The client that climbs is known to be gone (the last of them, where several joined): the wait
-// that is left, without takeover time; the stored wait in place of an unlimited one.
+// that is left, without takeover time; in place of an unlimited wait the stored one, from now.
 void ladder_climber_gone(struct ladder *ladder, uint64_t now_ms);
 
 enum ladder_owner_policy { LADDER_OWNER_CANCEL, LADDER_OWNER_KILL, LADDER_OWNER_KEEP };
@@ -117,7 +116,8 @@ struct ladder_output ladder_shutdown(struct ladder *ladder, uint64_t now_ms, boo
 
 // The leader was reaped. cancel_tree: where members may be left and the rung reached did not reach
 // them (scope LEADER, or none), the server climbs at once to the next GROUP or TREE rung. Call it
-// only when the tree was not empty at the reap.
+// only when the tree was not empty at the reap. From now on the server's own climbs skip the rungs
+// of scope LEADER.
 struct ladder_output ladder_leader_gone(struct ladder *ladder, uint64_t now_ms, bool cancel_tree);
 
 // The tree is empty: the climb is over.
