@@ -162,6 +162,12 @@ static bool holds_leader_exited(const void *message)
 	       (m->code_kind == CLD_EXITED || m->code_kind == CLD_KILLED || m->code_kind == CLD_DUMPED);
 }
 
+static bool holds_tree_left(const void *message)
+{
+	const struct link_tree_left *m = message;
+	return m->process_id != 0 && m->n_alive != 0;
+}
+
 static bool holds_tree_empty(const void *message)
 {
 	const struct link_tree_empty *m = message;
@@ -221,6 +227,7 @@ static const struct rule rules[] = {
     [LINK_ACTED] = FIXED(link_acted, LINK_TO_BROKER, holds_acted),
     [LINK_MEMBERS] = FIXED(link_members, LINK_TO_BROKER, holds_members),
     [LINK_LEADER_EXITED] = FIXED(link_leader_exited, LINK_TO_BROKER, holds_leader_exited),
+    [LINK_TREE_LEFT] = FIXED(link_tree_left, LINK_TO_BROKER, holds_tree_left),
     [LINK_TREE_EMPTY] = FIXED(link_tree_empty, LINK_TO_BROKER, holds_tree_empty),
     [LINK_STREAM_STATE] = FIXED(link_stream_state, LINK_TO_BROKER, holds_stream_state),
     [LINK_STDIN_STATE] = FIXED(link_stdin_state, LINK_TO_BROKER, holds_stdin_state),

@@ -44,6 +44,7 @@ enum link_kind {
 	LINK_ACTED,   // answer to LINK_ACT
 	LINK_MEMBERS, // answer to LINK_LOOK
 	LINK_LEADER_EXITED,
+	LINK_TREE_LEFT, // members outlive the leader
 	LINK_TREE_EMPTY,
 	LINK_STREAM_STATE,
 	LINK_STDIN_STATE,
@@ -285,6 +286,13 @@ struct link_leader_exited {
 	int32_t status;     // exit code or signal
 	uint64_t at_ms;
 	struct link_usage usage;
+};
+
+// Sent after LINK_LEADER_EXITED, once, where the first look finds members alive.
+struct link_tree_left {
+	struct link_header header;
+	uint64_t process_id;
+	uint32_t n_alive;
 };
 
 enum link_proof { LINK_PROOF_SUBREAPER = 1, LINK_PROOF_CGROUP, LINK_PROOF_NONE };
