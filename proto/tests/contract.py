@@ -44,3 +44,12 @@ def messages():
         for name in module.DESCRIPTOR.message_types_by_name:
             found[name] = getattr(module, name)
     return found
+
+
+def names():
+    """One object with every message class and every enum value of the contract as attributes."""
+    found = dict(messages())
+    for module in modules().values():
+        for enum in module.DESCRIPTOR.enum_types_by_name.values():
+            found.update((value.name, value.number) for value in enum.values)
+    return type("names", (), found)
