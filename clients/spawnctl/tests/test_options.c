@@ -12,8 +12,15 @@ static struct usage_problem problem;
 
 static int parse(enum command_id command, bool operands_are_a_command, const char **argv)
 {
+	static const char *words[24]; // outlives the call, as a real argv does
+	size_t n = 0;
+
+	do {
+		cr_assert(lt(sz, n, sizeof words / sizeof words[0]));
+		words[n] = argv[n];
+	} while (argv[n++]);
 	options_init(&options);
-	return options_parse(&options, command, operands_are_a_command, argv, &problem);
+	return options_parse(&options, command, operands_are_a_command, words, &problem);
 }
 
 #define PARSE(command, is_command, ...)                                                            \
@@ -122,8 +129,7 @@ Test(options, wrong_values_are_named_with_what_would_be_right)
 	refuses(PARSE(COMMAND_RUN, true, "--on-owner-lost", "x"), "\"x\"", "cancel, kill, keep");
 	refuses(PARSE(COMMAND_RUN, true, "--run-time", "0"), "\"0\"", "before it began");
 	refuses(PARSE(COMMAND_RUN, true, "--record=", "x"), "\"\"", "--record=FILE");
-	refuses(
-	    PARSE(COMMAND_RUN, true, "--ladder", "KILL tree 1s, INT leader 1s"), "--ladder", "KILL");
+	refuses(PARSE(COMMAND_RUN, true, "--ladder", "INT all 1s"), "--ladder", "all");
 	refuses(PARSE(COMMAND_RUN, true, "--name", ""), "\"\"", "empty");
 }
 
