@@ -10,6 +10,7 @@
 
 struct config {
 	char listen[LINK_URL_MAX]; // ipc URL
+	bool listen_is_default;    // its directory is made and must be this user's alone
 	bool log_json;
 	uint32_t max_processes; // 0: as many as descriptors allow
 	uint32_t max_records;

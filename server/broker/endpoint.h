@@ -19,8 +19,10 @@ struct endpoint_config {
 	uint32_t send_timeout_ms;          // a client that does not read so long is disconnected
 	bool make_directory; // the default path: make and check its directory for this user alone
 	pid_t holder;        // whom a second server names; 0: this process
-	size_t max_unsent;   // answers that one client leaves unread; above: disconnected; 0: max_requests
-	size_t max_connection_bytes; // of requests held and answers unread; above: disconnected; 0: 64 MiB
+	size_t
+	    max_unsent; // answers that one client leaves unread; above: disconnected; 0: max_requests
+	size_t
+	    max_connection_bytes; // of requests held and answers unread; above: disconnected; 0: 64 MiB
 };
 
 enum endpoint_event_kind {

@@ -23,13 +23,13 @@ struct runtime_dir_places {
 void runtime_dir_read_places(struct runtime_dir_places *ret_places);
 
 // The URL to listen on when none is given. Makes nothing. 0 or -ENAMETOOLONG.
-int runtime_dir_default_url(
-    const struct runtime_dir_places *places, char *ret_url, size_t size, char *ret_error,
-    size_t error_size);
+int runtime_dir_default_url(const struct runtime_dir_places *places, char *ret_url, size_t size,
+    char *ret_error, size_t error_size);
 
 // Takes the path out of an ipc URL: absolute, without "." and "..", short enough. *ret_path points
 // into url. 0; -EPROTONOSUPPORT: another scheme; -EINVAL, -ENAMETOOLONG.
-int runtime_dir_url_path(const char *url, const char **ret_path, char *ret_error, size_t error_size);
+int runtime_dir_url_path(
+    const char *url, const char **ret_path, char *ret_error, size_t error_size);
 
 // Makes the default directory of a socket where it is missing. It must be a real directory of this
 // user that nobody else may enter. 0 or negative errno.

@@ -1,0 +1,204 @@
+// Takes in starts and ends, and wakes who waits for them.
+#include "server/broker/exits.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include <utlist.h>
+
+#include "server/broker/call.h"
+#include "server/broker/climb.h"
+#include "server/broker/ops.h"
+#include "server/broker/proctable.h"
+#include "server/broker/refusal.h"
+#include "server/broker/reply.h"
+#include "server/broker/shutdown.h"
+#include "server/broker/streams.h"
+
+bool exits_holds(const struct process *process, bool leader)
+{
+	return process->phase == PROCESS_ENDED || (leader && process->phase == PROCESS_LEADER_EXITED);
+}
+
+// Answers every parked call whose wait is over in the present state.
+static void wake(struct process *process)
+{
+	struct call *call, *next;
+	DL_FOREACH_SAFE2(process->parked, call, next, park_next)
+	{
+		bool ended = process->phase == PROCESS_ENDED;
+		if (call->park == PARK_SPAWN && ended)
+			op_spawn_finish(call, process);
+		else if (call->park == PARK_CANCEL && (ended || process->ladder.acted >= call->rung))
+			op_cancel_finish(call, process);
+		else if (call->park == PARK_AWAIT && exits_holds(process, call->await.leader))
+			op_await_finish(call, process);
+	}
+}
+
+static struct call *parked_spawn(const struct process *process)
+{
+	struct call *call;
+	DL_FOREACH2(process->parked, call, park_next)
+	{
+		if (call->park == PARK_SPAWN)
+			return call;
+	}
+	return NULL;
+}
+
+static void refuse_spawn(struct refusal *refusal, const struct process *process, int error)
+{
+	const struct link_hello *hello = &process->broker->hello;
+	switch (error) {
+	case EAGAIN:
+		refuse_limit(refusal, REFUSAL_LIMIT, "max_processes", hello->max_processes,
+		    "no room for another process");
+		break;
+	case ENOSPC:
+		refuse_limit(refusal, REFUSAL_LIMIT, "max_ring_bytes", 0, "no room for an output ring");
+		break;
+	case EPERM:
+		refuse(refusal, REFUSAL_DENIED,
+		    "identity: the server's configuration does not allow this uid or gid");
+		break;
+	case ESTALE:
+		refuse(refusal, REFUSAL_CANCELLED, "this Spawn was cancelled before it came");
+		break;
+	default:
+		refuse(refusal, REFUSAL_INTERNAL, "the root refused the launch: %s", strerror(error));
+		break;
+	}
+}
+
+// Nothing was begun: the process has never been. Cancels that waited for it hear the same.
+void exits_start_refused(struct process *process, const struct link_refused *message)
+{
+	struct refusal refusal;
+	refuse_spawn(&refusal, process, message->error);
+	struct call *call, *next;
+	DL_FOREACH_SAFE2(process->parked, call, next, park_next)
+	{
+		if (call->park == PARK_CANCEL || call->park == PARK_SPAWN) {
+			reply_refusal(call, &refusal);
+			continue;
+		}
+		struct refusal gone;
+		refuse(&gone, REFUSAL_NOT_FOUND, "no such process: its start was refused");
+		reply_refusal(call, &gone);
+	}
+	struct broker *broker = process->broker;
+	process_discard(process);
+	shutdown_step(broker);
+}
+
+void exits_started(struct process *process, const struct link_started *message)
+{
+	process->phase = PROCESS_RUNNING;
+	process->pid = message->pid;
+	process->started_ms = message->started_ms;
+	process->started_unix_ms = message->started_unix_ms;
+	process->broker->n_started++;
+	for (uint32_t i = 0; i < LINK_STREAMS; i++)
+		process->streams[i].ring = message->rings[i];
+	climb_start_run_time(process);
+	struct call *spawn = parked_spawn(process);
+	if (spawn && !op_spawn_holds(spawn, process))
+		op_spawn_finish(spawn, process);
+	streams_started(process);
+}
+
+void exits_start_failed(struct process *process, const struct link_start_failed *message)
+{
+	struct broker *broker = process->broker;
+	process->fail_stage = (int)message->stage;
+	process->fail_error = message->error;
+	process->started_ms = process->tree_empty_ms = message->at_ms;
+	climb_tree_empty(process);
+	process_ended(process);
+	wake(process);
+	streams_ended(process);
+	shutdown_step(broker);
+}
+
+static uint32_t cause_of_climb(const struct process *process)
+{
+	static const uint8_t causes[] = {
+	    [LADDER_NO_CAUSE] = EXIT_ITSELF,
+	    [LADDER_CANCEL] = EXIT_CANCEL,
+	    [LADDER_OWNER_LOST] = EXIT_OWNER_LOST,
+	    [LADDER_DEADLINE] = EXIT_DEADLINE,
+	    [LADDER_SHUTDOWN] = EXIT_SERVER_SHUTDOWN,
+	    [LADDER_LEADER_GONE] = EXIT_LEADER_GONE,
+	};
+	return process->ladder.acted ? causes[process->ladder.cause] : EXIT_ITSELF;
+}
+
+// A death by a signal is the climb's only where a rung sent that signal. (EXT-4)
+static uint32_t cause_of(const struct process *process)
+{
+	if (process->exit.code_kind == CLD_EXITED)
+		return cause_of_climb(process);
+	uint64_t bit = UINT64_C(1) << (process->exit.status - 1);
+	if (process->rung_signals & bit)
+		return cause_of_climb(process);
+	return process->call_signals & bit ? EXIT_SIGNAL_CALL : EXIT_OUTSIDE_SIGNAL;
+}
+
+void exits_leader_exited(struct process *process, const struct link_leader_exited *message)
+{
+	process->exit = *message;
+	process->exit_rung = process->ladder.acted;
+	process->exit_cause = cause_of(process);
+	process->phase = PROCESS_LEADER_EXITED;
+	wake(process);
+}
+
+void exits_tree_left(struct process *process)
+{
+	if (process->phase == PROCESS_LEADER_EXITED)
+		climb_leader_gone(process);
+}
+
+void exits_tree_empty(struct process *process, const struct link_tree_empty *message)
+{
+	struct broker *broker = process->broker;
+	process->proof = message->proof;
+	process->tree_empty_ms = message->at_ms;
+	process->blocked = LINK_BLOCKED_NO;
+	climb_tree_empty(process);
+	process_ended(process);
+	wake(process);
+	streams_ended(process);
+	shutdown_step(broker);
+}
+
+void exits_rung_acted(struct process *process)
+{
+	wake(process);
+}
+
+void exits_signal_sent(struct process *process, uint64_t serial, uint32_t hit)
+{
+	struct call *call, *next;
+	DL_FOREACH_SAFE2(process->parked, call, next, park_next)
+	{
+		if (call->park == PARK_SIGNAL && call->serial == serial)
+			op_signal_finish(call, hit);
+	}
+}
+
+void exits_unreaped(struct process *process)
+{
+	shutdown_step(process->broker);
+}
+
+void exits_forget(struct process *process)
+{
+	struct refusal refusal;
+	refuse(&refusal, REFUSAL_NOT_FOUND, "the record was released");
+	struct call *call, *next;
+	DL_FOREACH_SAFE2(process->parked, call, next, park_next)
+	reply_refusal(call, &refusal);
+}
