@@ -130,38 +130,46 @@ static bool fill_pipe(const Spawn__V1__Stdio *stdio, const char *name,
 	}
 }
 
+// What a descriptor is by default, and the kinds that need nothing else. False: kind is another.
+static bool fill_plain(int kind, bool is_stderr, struct launch_input_stdio *input)
+{
+	input->kind = LAUNCH_STDIO_NULL;
+	if (kind == SPAWN__V1__STDIO_KIND__STDIO_KIND_STDOUT && is_stderr)
+		input->kind = LAUNCH_STDIO_STDOUT;
+	return input->kind == LAUNCH_STDIO_STDOUT ||
+	       kind == SPAWN__V1__STDIO_KIND__STDIO_KIND_UNSPECIFIED ||
+	       kind == SPAWN__V1__STDIO_KIND__STDIO_KIND_NULL;
+}
+
+static bool fill_file(const Spawn__V1__Stdio *stdio, const char *name,
+    struct launch_input_stdio *input, struct refusal *refusal)
+{
+	char field[32];
+	if (!is_absolute(stdio->path) || has_nul(stdio->path)) {
+		snprintf(field, sizeof field, "%s.path", name);
+		refuse_field(refusal, field, 0, "not an absolute path");
+		return false;
+	}
+	input->kind = LAUNCH_STDIO_FILE;
+	input->path = bytes_of(stdio->path);
+	input->truncate = stdio->truncate && strcmp(name, "stdin") != 0;
+	return true;
+}
+
 static bool fill_stdio(const Spawn__V1__Stdio *stdio, const char *name,
     struct launch_input_stdio *input, struct refusal *refusal)
 {
 	char field[32];
-	input->kind = LAUNCH_STDIO_NULL;
-	switch (stdio ? (int)stdio->kind : SPAWN__V1__STDIO_KIND__STDIO_KIND_NULL) {
-	case SPAWN__V1__STDIO_KIND__STDIO_KIND_UNSPECIFIED:
-	case SPAWN__V1__STDIO_KIND__STDIO_KIND_NULL:
+	int kind = stdio ? (int)stdio->kind : SPAWN__V1__STDIO_KIND__STDIO_KIND_NULL;
+	if (fill_plain(kind, strcmp(name, "stderr") == 0, input))
 		return true;
-	case SPAWN__V1__STDIO_KIND__STDIO_KIND_FILE:
-		if (!is_absolute(stdio->path) || has_nul(stdio->path)) {
-			snprintf(field, sizeof field, "%s.path", name);
-			refuse_field(refusal, field, 0, "not an absolute path");
-			return false;
-		}
-		input->kind = LAUNCH_STDIO_FILE;
-		input->path = bytes_of(stdio->path);
-		input->truncate = stdio->truncate && strcmp(name, "stdin") != 0;
-		return true;
-	case SPAWN__V1__STDIO_KIND__STDIO_KIND_PIPE:
+	if (kind == SPAWN__V1__STDIO_KIND__STDIO_KIND_FILE)
+		return fill_file(stdio, name, input, refusal);
+	if (kind == SPAWN__V1__STDIO_KIND__STDIO_KIND_PIPE)
 		return fill_pipe(stdio, name, input, refusal);
-	case SPAWN__V1__STDIO_KIND__STDIO_KIND_STDOUT:
-		if (strcmp(name, "stderr") == 0) {
-			input->kind = LAUNCH_STDIO_STDOUT;
-			return true;
-		}
-		// fall through: only standard error can be a copy of standard output
-	default:
-		snprintf(field, sizeof field, "%s.kind", name);
-		refuse_field(refusal, field, 0, "not a kind of this descriptor");
-		return false;
-	}
+	snprintf(field, sizeof field, "%s.kind", name);
+	refuse_field(refusal, field, 0, "not a kind of this descriptor");
+	return false;
 }
 
 static bool fill_identity(
