@@ -2,3 +2,29 @@
 # explorers and under the fuzzers.
 add_library(spawnd_broker_tables STATIC ladder.c requests.c lease.c deadlines.c)
 spawnd_defaults(spawnd_broker_tables)
+
+if(SPAWND_TESTS)
+	pkg_check_modules(CRITERION REQUIRED IMPORTED_TARGET criterion)
+	set(tests ${PROJECT_SOURCE_DIR}/server/tests)
+
+	foreach(table ladder requests lease deadlines)
+		add_executable(broker_${table}_test ${tests}/broker_${table}_test.c)
+		spawnd_defaults(broker_${table}_test)
+		target_link_libraries(broker_${table}_test
+			PRIVATE spawnd_broker_tables PkgConfig::CRITERION)
+		add_test(NAME broker_${table} COMMAND broker_${table}_test)
+	endforeach()
+
+	# What is checked at each step, for explorers and fuzzers alike.
+	add_library(spawnd_tables_watch STATIC ${tests}/ladder_watch.c ${tests}/requests_watch.c)
+	spawnd_defaults(spawnd_tables_watch)
+	target_link_libraries(spawnd_tables_watch PUBLIC spawnd_broker_tables)
+
+	foreach(table ladder requests lease)
+		add_executable(explore_${table} ${tests}/explore_${table}.c ${tests}/explore_set.c)
+		spawnd_defaults(explore_${table})
+		target_link_libraries(explore_${table} PRIVATE spawnd_tables_watch)
+		add_test(NAME explore_${table} COMMAND explore_${table})
+		set_tests_properties(explore_${table} PROPERTIES TIMEOUT 300)
+	endforeach()
+endif()
