@@ -125,21 +125,21 @@ class Server:
         return tuple(int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4
                      for pid in (self.root, self.broker))
 
-    def end(self, signal_number=signal.SIGTERM, timeout=20):
-        """Ends it and checks what a server owes at its end."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal_number)
+    def wait(self, timeout=20):
+        """Waits for its end; the exit status."""
         try:
-            status = self.process.wait(timeout)
+            return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             below = descendants(self.pid)
-            self.process.kill()
-            self.process.wait()
             pytest.fail(f"the server did not end; below it {below}; its log:\n{self.log()}")
         finally:
             _live.discard(self.pid)
             self.process.stdout.close()
-        return status
+
+    def end(self, timeout=20):
+        """Ends it by TERM; the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait(timeout)
 
     def check_nothing_left(self):
         wait_for(lambda: not strays(), f"no process is left; left: {strays()}", timeout=2)
@@ -169,7 +169,7 @@ def run_server(*arguments, **options):
     server = Server(*arguments, **options)
     try:
         yield server.wait_ready()
-        if server.process.poll() is None or server.pid in _live:
+        if server.pid in _live:  # else the test has ended it itself
             assert server.end() == 0, server.log()
         server.check_nothing_left()
         assert "Sanitizer" not in server.log(), server.log()

@@ -296,7 +296,7 @@ def test_shd_5_a_server_that_is_killed_takes_everything_along(child):
             os.kill(getattr(server, victim), 9)
             wait_for(lambda: not [p for p in descendants(os.getpid(), zombies=False)
                                   if p != server.pid], f"{victim} killed: all is gone", timeout=5)
-            server.process.wait(5)
+            server.wait(5)
             for name in os.listdir(server.folder / "run"):
                 os.unlink(server.folder / "run" / name)  # nobody was left to do it
             reap_strays()
