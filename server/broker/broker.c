@@ -170,6 +170,8 @@ bool broker_finished(const struct broker *broker)
 
 void broker_destroy(struct broker *broker)
 {
+	if (!broker)
+		return;
 	struct connection *connection, *next;
 	HASH_ITER(hh, broker->connections, connection, next)
 	remove_connection(broker, connection);

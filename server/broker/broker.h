@@ -70,7 +70,7 @@ struct broker {
 int broker_create(const struct config *config, const struct link_hello *hello, int arena_fd,
     struct loop *loop, struct endpoint *endpoint, struct forkserver_link *link,
     struct broker **ret_broker);
-void broker_destroy(struct broker *broker);
+void broker_destroy(struct broker *broker); // NULL does nothing
 
 void broker_endpoint_event(struct broker *broker, const struct endpoint_event *event);
 void broker_link_message(struct broker *broker, const struct link_header *message);

@@ -202,6 +202,7 @@ void dispatch(
 	const uint8_t *body = endpoint_request_body(request, &size);
 	Spawn__V1__Request *envelope = spawn__v1__request__unpack(NULL, size, body);
 	if (envelope) {
+		endpoint_request_release_body(broker->endpoint, request); // a parked call needs it no more
 		handle(call, envelope);
 		spawn__v1__request__free_unpacked(envelope, NULL);
 		return;

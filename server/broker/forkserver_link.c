@@ -119,7 +119,8 @@ int forkserver_link_send(struct forkserver_link *link, void *message, uint32_t s
 
 // Receives one message that its reader can trust. 1, 0 or -ECONNRESET; -EPROTO: the root does not
 // speak as it should.
-static int receive(struct forkserver_link *link, const struct link_header **ret_message, int *ret_fd)
+static int receive(
+    struct forkserver_link *link, const struct link_header **ret_message, int *ret_fd)
 {
 	CLEANUP_FD int fd = -1;
 	size_t size;

@@ -15,8 +15,8 @@
 #include "server/common/cleanup.h"
 #include "server/common/fd.h"
 
-#define SUFFIX   ".lock"
-#define TRIES    100
+#define SUFFIX    ".lock"
+#define TRIES     100
 #define PATH_MAX_ (RUNTIME_DIR_PATH_MAX + sizeof(SUFFIX))
 
 static long read_holder(int fd)
@@ -63,7 +63,8 @@ static int try_lock(const char *path, int *ret_fd, char *ret_error, size_t error
 		int error = -errno;
 		if (error == -EWOULDBLOCK) {
 			snprintf(ret_error, error_size,
-			    "another server (process %ld) holds %s: stop it, or give another path with --listen",
+			    "another server (process %ld) holds %s: stop it, or give another path with "
+			    "--listen",
 			    read_holder(fd), path);
 			return -EADDRINUSE;
 		}

@@ -49,9 +49,8 @@ static bool is_directory(const char *path)
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-int runtime_dir_default_url(
-    const struct runtime_dir_places *places, char *ret_url, size_t size, char *ret_error,
-    size_t error_size)
+int runtime_dir_default_url(const struct runtime_dir_places *places, char *ret_url, size_t size,
+    char *ret_error, size_t error_size)
 {
 	char path[PATH_MAX];
 	char own[PATH_MAX];
@@ -133,7 +132,8 @@ int runtime_dir_make(const char *socket_path, uid_t uid, char *ret_error, size_t
 	if (lstat(directory, &st) < 0)
 		return say(error, -errno, "cannot look at %s: %s", directory, strerror(errno));
 	if (!S_ISDIR(st.st_mode))
-		return say(error, -ENOTDIR, "%s is not a directory: remove it, or give --listen", directory);
+		return say(
+		    error, -ENOTDIR, "%s is not a directory: remove it, or give --listen", directory);
 	if (st.st_uid != uid)
 		return say(error, -EPERM,
 		    "the directory %s belongs to uid %u, not to uid %u: give another path with --listen",
