@@ -37,7 +37,7 @@ enum option_kind {
 };
 
 struct option_row {
-	const char *name;     // without the dashes; in the file with _ for -
+	const char *name; // without the dashes; in the file with _ for -
 	enum option_kind kind;
 	bool in_file;         // may stand in the configuration file
 	const char *argument; // what --help calls its value

@@ -40,8 +40,7 @@ static void fail(const char *why)
 
 static void answer_text(struct endpoint_request *request, const char *text)
 {
-	endpoint_answer(
-	    echo.endpoint, request, (const uint8_t *)text, strlen(text), ++echo.n_tokens);
+	endpoint_answer(echo.endpoint, request, (const uint8_t *)text, strlen(text), ++echo.n_tokens);
 }
 
 static void answer_count(struct endpoint_request *request)

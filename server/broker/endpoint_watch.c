@@ -1,0 +1,155 @@
+// Sees to it that new clients reach the endpoint.
+//
+// nng before 1.6: one peer that connects and closes during the handshake makes an ipc listener stop
+// handing connections over for ever; those that it has go on. So this process connects to itself as
+// a client does and asks a question; without an answer in time a second listener takes the path.
+#include "server/broker/endpoint_parts.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <nng/transport/ipc/ipc.h>
+
+#include "server/common/fd.h"
+#include "server/common/log.h"
+
+#define CHECK_MS       500u // from one check's begin to its end and the next one's begin
+#define GRACE_MS       100u // more, before a silent listener is replaced
+#define LOOK_MS        1000u
+#define SWEEP_MS       250u
+#define SWEEP_LATER_MS 2000u
+#define SWEEP_SOON_MS  10000u // so long after a repair sweeps come often
+
+// As a client without a library: handshake, then type, length, transport id and a body.
+static const uint8_t question[] = {
+    0, 'S', 'P', 0, 0, 0x30, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 4, 0x80, 0, 0, 1};
+// Handshake, type, length, transport id; some body follows.
+#define ANSWER_MIN 21
+
+static bool must_check(void)
+{
+	unsigned int major = 0, minor = 0;
+	sscanf(nng_version(), "%u.%u", &major, &minor);
+	bool built_old = NNG_MAJOR_VERSION * 100 + NNG_MINOR_VERSION < 106;
+	return built_old || major * 100 + minor < 106;
+}
+
+// -1: the path cannot be connected to, which is an answer too.
+static int begin_check(const struct endpoint *endpoint)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", endpoint->path);
+	if (fd < 0)
+		return -errno; // out of descriptors: says nothing of the listener
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    send(fd, question, sizeof(question), MSG_NOSIGNAL) != sizeof(question)) {
+		fd_close(&fd);
+		return -1;
+	}
+	return fd;
+}
+
+static bool has_answer(int fd)
+{
+	uint8_t answer[64];
+	return recv(fd, answer, sizeof(answer), MSG_PEEK) >= ANSWER_MIN;
+}
+
+static void repair(struct endpoint *endpoint, const char *why)
+{
+	char error[256];
+	if (endpoint_add_listener(endpoint, error, sizeof(error)) < 0) {
+		log_error("%s, and it cannot be replaced: %s", why, error);
+		return;
+	}
+	pthread_mutex_lock(&endpoint->lock);
+	endpoint->counters.listener_repairs++;
+	pthread_mutex_unlock(&endpoint->lock);
+	log_warning("%s: another one has taken its place", why);
+}
+
+// The end of one check and the begin of the next.
+static void check(struct endpoint *endpoint, uint64_t now_ms)
+{
+	struct endpoint_watch *watch = &endpoint->watch;
+	if (watch->fd >= 0 && !has_answer(watch->fd)) {
+		if (now_ms < watch->began_ms + CHECK_MS + GRACE_MS) {
+			watch->next_check_ms = now_ms + GRACE_MS; // this thread itself may have been late
+			return;
+		}
+		repair(endpoint, "the listener does not serve");
+	}
+	fd_close(&watch->fd);
+	watch->next_check_ms = now_ms + CHECK_MS;
+	watch->began_ms = now_ms;
+	if (endpoint_look_at_path(endpoint) != ENDPOINT_PATH_OURS)
+		return;
+	int fd = begin_check(endpoint);
+	if (fd >= 0)
+		watch->fd = fd;
+	else if (fd == -1)
+		repair(endpoint, "the listener takes no connection");
+}
+
+static void look(struct endpoint *endpoint, uint64_t now_ms)
+{
+	enum endpoint_path_state state = endpoint_look_at_path(endpoint);
+	endpoint->watch.next_look_ms = now_ms + LOOK_MS;
+	if (state == ENDPOINT_PATH_MISSING) {
+		repair(endpoint, "the socket's file was removed");
+	} else if (state == ENDPOINT_PATH_FOREIGN && !endpoint->watch.told_foreign) {
+		endpoint->watch.told_foreign = true;
+		log_error("%s was replaced by something else: new clients cannot reach this server",
+		    endpoint->path);
+	}
+	endpoint_drop_listeners(endpoint, now_ms);
+}
+
+static void sweep(struct endpoint *endpoint, uint64_t now_ms)
+{
+	const struct endpoint_listener *replaced = endpoint->listeners->next; // the latest
+	if (!replaced) {
+		endpoint->watch.next_sweep_ms = now_ms + SWEEP_MS;
+		return;
+	}
+	endpoint_sweep(endpoint);
+	bool soon = now_ms < replaced->replaced_ms + SWEEP_SOON_MS;
+	endpoint->watch.next_sweep_ms = now_ms + (soon ? SWEEP_MS : SWEEP_LATER_MS);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+uint64_t endpoint_watch(struct endpoint *endpoint, uint64_t now_ms)
+{
+	struct endpoint_watch *watch = &endpoint->watch;
+	bool checks = must_check();
+	if (checks && now_ms >= watch->next_check_ms)
+		check(endpoint, now_ms);
+	if (now_ms >= watch->next_look_ms)
+		look(endpoint, now_ms);
+	if (checks && now_ms >= watch->next_sweep_ms)
+		sweep(endpoint, now_ms);
+	uint64_t next_ms = watch->next_look_ms;
+	if (checks) {
+		next_ms = earlier(next_ms, watch->next_check_ms);
+		if (endpoint->listeners->next)
+			next_ms = earlier(next_ms, watch->next_sweep_ms);
+	}
+	return next_ms;
+}
+
+void endpoint_stop_watch(struct endpoint *endpoint)
+{
+	fd_close(&endpoint->watch.fd);
+	free(endpoint->watch.hung);
+	endpoint->watch.hung = NULL;
+	endpoint->watch.n_hung = 0;
+}
