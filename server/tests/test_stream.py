@@ -176,10 +176,9 @@ def test_str_8_standard_input_is_exactly_once(client):
     assert refused.value.code == "OUT_OF_RANGE"
     assert (refused.value.value.name, refused.value.value.max) == ("offset", 5)
     assert client.write_stdin(answer, 5, b"").offset == 5
-    closed = client.write_stdin(answer, 3, b"defgh", close=True)
-    assert (closed.offset, closed.closed) == (8, True) or client.write_stdin(
-        answer, 8, b"", close=True).closed
-    assert client.read_all(answer) == (b"abcdefgh"[:8], pb.EOF_CLOSED)
+    closed = client.write_stdin(answer, 3, b"defgh", close=True, hold_ms=5000)
+    assert (closed.offset, closed.closed) == (8, True)
+    assert client.read_all(answer) == (b"abcdefgh", pb.EOF_CLOSED)
     assert client.await_exit(answer).code == 0
     late = client.write_stdin(answer, 8, b"more")
     assert late.closed and late.offset == 8
