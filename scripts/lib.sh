@@ -36,6 +36,7 @@ package_table() {
 		build libyaml-dev
 		build libsodium-dev
 		build libjansson-dev
+		build uthash-dev
 		demo python3
 		demo procps
 		test python3
