@@ -30,7 +30,9 @@ struct call_output {
 	uint8_t *data;
 	uint32_t size;
 	uint64_t data_offset;
-	uint64_t serial; // the watch whose answer proves it; 0: none
+	uint64_t serial;         // the watch whose answer proves it; 0: none
+	bool once;               // answer with what is there, be it nothing
+	uint32_t retry_after_ms; // to say where it is nothing
 };
 
 struct call_stdin {
@@ -38,6 +40,7 @@ struct call_stdin {
 	uint8_t *data;
 	uint32_t size;
 	bool close;
+	bool once; // answer as soon as no more fits, be it nothing
 };
 
 struct call {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <utlist.h>
@@ -15,6 +16,7 @@
 #include "server/broker/reply.h"
 #include "server/broker/shutdown.h"
 #include "server/broker/streams.h"
+#include "server/link/launch.h"
 
 bool exits_holds(const struct process *process, bool leader)
 {
@@ -62,6 +64,7 @@ static void refuse_spawn(struct refusal *refusal, const struct process *process,
 	case EPERM:
 		refuse(refusal, REFUSAL_DENIED,
 		    "identity: the server's configuration does not allow this uid or gid");
+		snprintf(refusal->name, sizeof refusal->name, "identity");
 		break;
 	case ESTALE:
 		refuse(refusal, REFUSAL_CANCELLED, "this Spawn was cancelled before it came");
@@ -72,25 +75,37 @@ static void refuse_spawn(struct refusal *refusal, const struct process *process,
 	}
 }
 
-// Nothing was begun: the process has never been. Cancels that waited for it hear the same.
-void exits_start_refused(struct process *process, const struct link_refused *message)
+// Nothing is left of the start: the process has never been. Cancels that waited for it hear the
+// same.
+static void undo_start(struct process *process, const struct refusal *refusal)
 {
-	struct refusal refusal;
-	refuse_spawn(&refusal, process, message->error);
+	struct refusal gone;
+	refuse(&gone, REFUSAL_NOT_FOUND, "no such process: its start was refused");
 	struct call *call, *next;
 	DL_FOREACH_SAFE2(process->parked, call, next, park_next)
 	{
-		if (call->park == PARK_CANCEL || call->park == PARK_SPAWN) {
-			reply_refusal(call, &refusal);
-			continue;
-		}
-		struct refusal gone;
-		refuse(&gone, REFUSAL_NOT_FOUND, "no such process: its start was refused");
-		reply_refusal(call, &gone);
+		bool asked = call->park == PARK_CANCEL || call->park == PARK_SPAWN;
+		reply_refusal(call, asked ? refusal : &gone);
 	}
 	struct broker *broker = process->broker;
 	process_discard(process);
 	shutdown_step(broker);
+}
+
+void exits_start_refused(struct process *process, const struct link_refused *message)
+{
+	struct refusal refusal;
+	refuse_spawn(&refusal, process, message->error);
+	undo_start(process, &refusal);
+}
+
+// The system had no room for the start before the child's own steps: it may have later. (SPN-16)
+static bool is_want_of_room(const struct link_start_failed *message)
+{
+	bool before_child = message->stage == LAUNCH_PREPARE || message->stage == LAUNCH_CLONE;
+	int error = message->error;
+	return before_child && (error == EAGAIN || error == ENOMEM || error == EMFILE ||
+	                           error == ENFILE || error == ENOSPC);
 }
 
 void exits_started(struct process *process, const struct link_started *message)
@@ -112,6 +127,15 @@ void exits_started(struct process *process, const struct link_started *message)
 void exits_start_failed(struct process *process, const struct link_start_failed *message)
 {
 	struct broker *broker = process->broker;
+	if (is_want_of_room(message)) {
+		struct link_drop drop = {.header.kind = LINK_DROP, .process_id = process->id};
+		broker_send(broker, &drop);
+		struct refusal refusal;
+		refuse_limit(&refusal, REFUSAL_LIMIT, "max_processes", broker->hello.max_processes,
+		    strerror(message->error));
+		undo_start(process, &refusal);
+		return;
+	}
 	process->fail_stage = (int)message->stage;
 	process->fail_error = message->error;
 	process->started_ms = process->tree_empty_ms = message->at_ms;

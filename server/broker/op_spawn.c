@@ -145,7 +145,7 @@ static void hold_over(void *user, uint64_t now)
 
 bool op_spawn_holds(struct call *call, struct process *process)
 {
-	if (call->spawn_hold_ms == 0 || process->ladder.reached)
+	if (call->spawn_hold_ms == 0 || process->ladder.reached || process->call_signals)
 		return false;
 	call->hold.due = hold_over;
 	return deadlines_set(&call->broker->deadlines, &call->hold, now_ms() + call->spawn_hold_ms) ==

@@ -13,7 +13,8 @@
 #include "server/common/clock.h"
 #include "spawn/v1/stream.pb-c.h"
 
-#define RETRY_AFTER_MS 250u // when too many calls are parked
+#define RETRY_AFTER_MS 250u  // when too many calls are parked
+#define ROOT_ANSWER_MS 1000u // a bound on what takes the root well under a millisecond
 #define DEFAULT_READ   262144u
 
 void op_read_finish(struct call *call, uint8_t *data, uint32_t size, uint64_t offset, uint32_t eof)
@@ -23,6 +24,8 @@ void op_read_finish(struct call *call, uint8_t *data, uint32_t size, uint64_t of
 	response.data.data = data;
 	response.data.len = size;
 	response.eof = (Spawn__V1__Eof)eof;
+	if (size == 0 && eof == LINK_EOF_NO)
+		response.retry_after_ms = call->output.retry_after_ms;
 	reply_ok(call, &response.base);
 }
 
@@ -62,15 +65,6 @@ static uint32_t read_max(const struct call *call, uint32_t asked)
 	return (uint32_t)(max < limit ? max : limit);
 }
 
-// Too many calls are parked: what is there cannot be had without waiting for the root.
-static void answer_unparked(struct call *call)
-{
-	Spawn__V1__ReadOutputResponse response = SPAWN__V1__READ_OUTPUT_RESPONSE__INIT;
-	response.offset = call->output.offset;
-	response.retry_after_ms = RETRY_AFTER_MS;
-	reply_ok(call, &response.base);
-}
-
 void op_read_output(struct call *call, const ProtobufCMessage *message)
 {
 	const Spawn__V1__ReadOutputRequest *request = (const void *)message;
@@ -85,14 +79,18 @@ void op_read_output(struct call *call, const ProtobufCMessage *message)
 		streams_release(process, stream, request->release);
 	call->output = (struct call_output){
 	    .stream = stream, .offset = request->offset, .max = read_max(call, request->max)};
-	// Even a call that asks for what is there must hear from the root what is there.
 	uint64_t hold_ms = call_hold_ms(call, request->hold_ms, INFO_MAX_HOLD_MS);
-	if (!call_count_parked(call) ||
-	    call_park(call, process, PARK_OUTPUT, now_ms() + hold_ms, read_hold_over)) {
-		answer_unparked(call);
-		return;
+	if (hold_ms && !call_count_parked(call)) {
+		hold_ms = 0;
+		call->output.retry_after_ms = RETRY_AFTER_MS;
 	}
-	streams_read(call);
+	// Even a call that asks for what is there must hear from the root what is there.
+	call->output.once = hold_ms == 0;
+	uint64_t until_ms = now_ms() + (hold_ms ? hold_ms : ROOT_ANSWER_MS);
+	if (call_park(call, process, PARK_OUTPUT, until_ms, read_hold_over))
+		op_read_finish(call, NULL, 0, call->output.offset, LINK_EOF_NO);
+	else
+		streams_read(call);
 }
 
 void op_write_finish(struct call *call, struct process *process)
@@ -140,8 +138,9 @@ void op_write_stdin(struct call *call, const ProtobufCMessage *message)
 	}
 	uint8_t *data = malloc(request->data.len + 1);
 	uint64_t hold_ms = call_hold_ms(call, request->hold_ms, INFO_MAX_HOLD_MS);
-	if (!data || !call_count_parked(call) ||
-	    call_park(call, process, PARK_STDIN, now_ms() + hold_ms, write_hold_over)) {
+	bool once = hold_ms == 0 || !call_count_parked(call);
+	uint64_t until_ms = now_ms() + (once ? ROOT_ANSWER_MS : hold_ms);
+	if (!data || call_park(call, process, PARK_STDIN, until_ms, write_hold_over)) {
 		free(data);
 		op_write_finish(call, process);
 		return;
@@ -151,6 +150,7 @@ void op_write_stdin(struct call *call, const ProtobufCMessage *message)
 	call->stdin_data = (struct call_stdin){.offset = request->offset,
 	    .data = data,
 	    .size = (uint32_t)request->data.len,
-	    .close = request->close};
+	    .close = request->close,
+	    .once = once};
 	stdin_feed_pump(process);
 }

@@ -40,7 +40,6 @@ int process_add(struct broker *broker, const struct link_key *key, const struct 
 	DL_APPEND2(broker->alive, process, alive_prev, alive_next);
 	struct session *session = session_find(broker, key->session_id);
 	if (session) {
-		session->n_unreleased++;
 		DL_APPEND2(session->owned, process, owned_prev, owned_next);
 	}
 	*ret_process = process;
@@ -57,7 +56,8 @@ static void free_process(struct process *process)
 
 static void leave_session(struct process *process, struct session *session)
 {
-	session->n_unreleased--;
+	if (process->phase == PROCESS_ENDED)
+		session->n_unreleased--;
 	DL_DELETE2(session->owned, process, owned_prev, owned_next);
 }
 
@@ -189,6 +189,9 @@ void process_ended(struct process *process)
 	free_name(process);
 	process->phase = PROCESS_ENDED;
 	leave_alive(process);
+	struct session *session = session_find(process->broker, process->key.session_id);
+	if (session)
+		session->n_unreleased++;
 	deadlines_set(&process->broker->deadlines, &process->climb_due, DEADLINE_NEVER);
 	deadlines_set(&process->broker->deadlines, &process->run_due, DEADLINE_NEVER);
 	plan_retention(process);

@@ -21,7 +21,7 @@ struct session {
 	int owner_pidfd; // of the process that opened it; -1: unknown
 	struct requests requests;
 	struct process *owned; // processes that it spawned and that are not released
-	uint32_t n_unreleased; // processes that are not released
+	uint32_t n_unreleased; // ended ones among them
 	uint32_t n_parked;
 	UT_hash_handle hh;
 };

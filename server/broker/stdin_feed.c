@@ -26,7 +26,8 @@ static bool is_done(const struct stdin_feed *feed, const struct call *call)
 // A write is over, too, when some of it was taken and no more fits. (STR-9)
 static bool has_moved(const struct stdin_feed *feed, const struct call *call)
 {
-	return feed->offset > call->stdin_data.offset && !feed->room && !feed->in_flight;
+	return (call->stdin_data.once || feed->offset > call->stdin_data.offset) && !feed->room &&
+	       !feed->in_flight;
 }
 
 static void send_piece(struct process *process, const struct call *call)

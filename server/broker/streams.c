@@ -2,6 +2,7 @@
 #include "server/broker/streams.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <utlist.h>
@@ -77,8 +78,12 @@ static void drop_overwritten(struct call_output *output, uint64_t tail)
 		lost = output->size;
 	output->size -= (uint32_t)lost;
 	output->data_offset += lost;
-	for (uint32_t i = 0; lost && i < output->size; i++)
-		output->data[i] = output->data[i + lost];
+	memmove(output->data, output->data + lost, output->size);
+}
+
+static void finish_empty(struct call *call)
+{
+	op_read_finish(call, NULL, 0, call->output.offset, LINK_EOF_NO);
 }
 
 static void finish(struct call *call)
@@ -143,9 +148,16 @@ void streams_read(struct call *call)
 {
 	struct process *process = call->process;
 	uint32_t index = call->output.stream;
-	if (process->phase == PROCESS_STARTING || serve(call))
-		return;
-	watch_for_readers(process, index);
+	if (process->phase == PROCESS_STARTING) {
+		if (call->output.once)
+			finish_empty(call);
+	} else if (!serve(call)) {
+		if (call->output.once && !call->output.serial) {
+			watch(process, index, 0, true);
+			call->output.serial = process->streams[index].serial;
+		}
+		watch_for_readers(process, index);
+	}
 }
 
 static void serve_all(struct process *process, uint32_t index)
@@ -173,6 +185,8 @@ static void prove(struct process *process, uint32_t index, uint64_t serial)
 		drop_overwritten(output, process->streams[index].tail);
 		if (output->size)
 			finish(call);
+		else if (output->once && !serve(call) && !output->serial)
+			finish_empty(call);
 	}
 }
 
