@@ -85,11 +85,11 @@ def strays():
 class Server:
     """One running spawnd."""
 
-    def __init__(self, *arguments, environment=None, listen=None):
+    def __init__(self, *arguments, environment=None, listen=None, stderr=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="spawnd-test-"))
         self.url = listen or f"ipc://{self.folder}/run/s"
         os.mkdir(self.folder / "run", 0o700)
-        self.errors = open(self.folder / "stderr", "wb+")
+        self.errors = open(stderr or self.folder / "stderr", "wb")
         self.process = subprocess.Popen(
             [SPAWND, "--listen", self.url, *arguments], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=self.errors, env={**os.environ, **(environment or {})},
@@ -115,7 +115,8 @@ class Server:
         return self
 
     def log(self):
-        return (self.folder / "stderr").read_text(errors="replace")
+        path = self.folder / "stderr"
+        return path.read_text(errors="replace") if path.exists() else "(no log)"
 
     def descriptors(self):
         """Open descriptors of root and broker."""

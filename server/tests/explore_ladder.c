@@ -213,6 +213,8 @@ static void try_all(struct run *run, uint32_t item, const struct packed *from)
 	try_event(run, item, from, WATCH_TICK);
 	if (watch_unacted(&watch))
 		try_event(run, item, from, number(WATCH_ACTED, watch_unacted(&watch), 0, 0));
+	if (from->acted > 0) // said again
+		try_event(run, item, from, number(WATCH_ACTED, from->acted, 0, 0));
 	for (uint32_t rung = 1; rung <= run->rungs.n_rungs; rung++)
 		try_event(run, item, from, number(WATCH_ANSWERED, rung, 0, 0));
 	try_cancels(run, item, from);

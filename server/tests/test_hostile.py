@@ -101,7 +101,7 @@ def test_row_4_a_client_that_never_reads(server, client, true):
     for _ in range(20):
         assert client.spawn(true, hold_ms=1000).exit.code == 0
     assert time.monotonic() - begin < 3
-    assert server.rss_kib()[1] - before < 512 << 10
+    assert server.rss_kib()[1] - before < 256 << 10
     flooder.close()
 
 

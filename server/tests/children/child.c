@@ -9,6 +9,7 @@
 //   fork … --  a child does what stands before "--", the parent goes on after it
 //   daemon … --  the same, by a grandchild in a session of its own
 //   wait       wait until every child has ended
+//   bomb:N     N chains of processes that fork, leave their session and end, without a pause
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -79,6 +80,19 @@ static char **fork_off(char **verb, bool daemon)
 	return after + 1;
 }
 
+static void bomb(long chains)
+{
+	for (long i = 0; i < chains; i++) {
+		if (fork() != 0)
+			continue;
+		for (;;) {
+			setsid();
+			if (fork() != 0)
+				_exit(0);
+		}
+	}
+}
+
 static void obey(const char *verb, long n)
 {
 	sigset_t all;
@@ -105,6 +119,8 @@ static void obey(const char *verb, long n)
 			continue;
 	} else if (strcmp(verb, "close") == 0) {
 		close(0), close(1), close(2);
+	} else if (strcmp(verb, "bomb") == 0) {
+		bomb(n);
 	} else if (strcmp(verb, "wait") == 0) {
 		while (wait(NULL) > 0 || errno == EINTR)
 			continue;

@@ -1,0 +1,79 @@
+"""Long runs: nothing grows, nothing is lost."""
+import os
+import resource
+
+import pytest
+from conftest import descendants, wait_for
+from plain_client import Refused, pb
+from test_lessons import exits_in_one_instant
+
+pytestmark = pytest.mark.soak
+
+
+def round_trip(client, true):
+    answer = client.spawn(true)
+    record = client.await_exit(answer)
+    assert (record.kind, record.code, record.tree_empty) == (pb.EXIT_KIND_EXITED, 0, True)
+    client.release(answer)
+    client.floor = client.next_id + 1
+
+
+def test_10_000_times_spawn_await_release(server, client, true):
+    for _ in range(1000):
+        round_trip(client, true)
+    rss, descriptors = server.rss_kib(), server.descriptors()
+    for _ in range(10_000):
+        round_trip(client, true)
+    assert server.descriptors() == descriptors
+    grown = [now - then for now, then in zip(server.rss_kib(), rss)]
+    print(f"resident set of root, broker: {rss} KiB, grown by {grown} KiB")
+    assert all(kib < 1024 for kib in grown)
+    assert len(descendants(server.pid)) == 2 and client.info().counters.records == 0
+    for pid in (server.guard, server.root):
+        assert len(os.listdir(f"/proc/{pid}/task")) == 1
+
+
+def test_10_000_with_16_in_flight(server, client, true):
+    rss, descriptors, calls, ended = None, None, [], 0
+    for number in range(10_000):
+        calls.append(client.start_spawn(true, hold_ms=1000))
+        if len(calls) == 16 or number == 9_999:
+            answers = [client.result(call) for call in calls]
+            calls = []
+            for answer in answers:
+                record = answer.exit if answer.HasField("exit") else client.await_exit(answer)
+                assert record.code == 0 and record.kind == pb.EXIT_KIND_EXITED
+                ended += 1
+            for call in [client.start("Release", target=pb.Target(process_id=a.process_id))
+                         for a in answers]:
+                client.result(call)
+            client.floor = client.next_id + 1
+        if number == 1600:
+            rss, descriptors = server.rss_kib(), server.descriptors()
+    assert ended == 10_000 and server.descriptors() == descriptors
+    assert all(now - then < 2048 for now, then in zip(server.rss_kib(), rss))
+    assert len(descendants(server.pid)) == 2
+
+
+def test_l9_10_000_exits_in_one_instant(server, client, child):
+    most = min(client.limits.max_processes, 10_000, resource.getrlimit(resource.RLIMIT_NPROC)[0] % 2**63)
+    if most < 10_000:
+        pytest.skip(f"this machine allows {most} processes")
+    exits_in_one_instant(server, client, child, 10_000)
+    wait_for(lambda: len(descendants(server.pid)) == 2, "no zombie")
+
+
+def test_ext_9_16_384_unreleased_records(server, client, true):
+    most = client.limits.max_unreleased
+    target = []
+    for number in range(0, most, 64):
+        calls = [client.start_spawn(true) for _ in range(64)]
+        target += [client.result(call).process_id for call in calls]
+        client.floor = client.next_id + 1
+    wait_for(lambda: client.info().counters.processes == 0, "all have ended")
+    with pytest.raises(Refused) as refused:
+        client.spawn(true)
+    assert refused.value.code == "RESOURCE_EXHAUSTED" and refused.value.value.name == "max_unreleased"
+    assert client.await_exit(target[0]).code == 0  # nothing unread was dropped
+    client.release(target[0])
+    assert client.spawn(true).process_id
