@@ -107,7 +107,7 @@ class Server:
             more = os.read(self.process.stdout.fileno(), 4096)
             assert more, f"ended before it was ready: {self.log()}"
             line += more
-        assert line.startswith(b"spawnd: ready ") and self.url.encode() in line, line
+        assert line.startswith(b"spawnd ready ") and self.url.encode() in line, line
         with Client(self.url).connection as connection:
             info = Client(self.url, connection=connection).info()
         self.root, self.broker, self.guard = info.root_pid, info.broker_pid, info.guard_pid
