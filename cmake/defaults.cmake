@@ -2,7 +2,9 @@
 find_package(PkgConfig REQUIRED)
 
 set(SPAWND_WARNINGS -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes
-	-Wmissing-prototypes -Wwrite-strings -Wvla -Wundef -Wimplicit-fallthrough -Wformat=2)
+	-Wmissing-prototypes -Wwrite-strings -Wvla -Wundef -Wformat=2
+	# clang does not take the comments by which uthash marks its own.
+	$<$<C_COMPILER_ID:GNU>:-Wimplicit-fallthrough>)
 
 function(spawnd_defaults target)
 	target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:C>:${SPAWND_WARNINGS}>
