@@ -2,6 +2,7 @@
 // os_*.c. Functions return 0, or a descriptor or count, or negative errno; none blocks.
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
@@ -31,6 +32,22 @@ int os_reap_any(struct os_exit *ret_exit);
 
 // Looks which child has ended, without collecting it and without waiting.
 int os_peek_any(pid_t *ret_pid);
+
+// Collects the child of that pid, without waiting; its cost does not grow with the children.
+int os_reap_pid(pid_t pid, struct os_exit *ret_exit);
+
+// Starts a process that shares this one's memory and descriptor table until it unshares or
+// executes, with default signal handlers, on a stack of its own (top aligned to 16). run must not
+// return and may use os_raw alone. The caller's own thread goes on at once. Returns the pid;
+// *ret_pidfd is close-on-exec and the caller's.
+int os_clone_sharing(
+    void *stack, size_t stack_size, void (*run)(void *), void *argument, int *ret_pidfd);
+
+// The hard limit of another process; -EPERM where only /proc tells it.
+int os_hard_limit(pid_t pid, int resource, uint64_t *ret_limit);
+
+// Real-time priority for this thread, not for its children; off: ordinary again.
+int os_realtime(int on);
 
 // Closes all descriptors from first on; with unshare first gives this task a table of its own.
 int os_close_from(unsigned int first, int unshare);
