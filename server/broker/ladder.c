@@ -155,7 +155,7 @@ static void join(struct ladder *ladder, uint64_t wait_ms, bool delegate)
 	ladder->wait_ms = min_u64(ladder->wait_ms, wait_ms);
 	if (delegate)
 		ladder->takeover_ms = 0;
-	ladder->due_ms = min_u64(ladder->due_ms, next_climb(ladder));
+	ladder->due_ms = next_climb(ladder);
 }
 
 struct ladder_output ladder_cancel(
@@ -212,7 +212,7 @@ void ladder_climber_gone(struct ladder *ladder, uint64_t now_ms)
 		ladder->wait_ms = stored_wait(ladder);
 	if (ladder->acted_ms != 0 && (unlimited || ladder->base_ms == 0))
 		ladder->base_ms = unlimited ? now_ms : ladder->acted_ms;
-	ladder->due_ms = min_u64(ladder->due_ms, next_climb(ladder));
+	ladder->due_ms = next_climb(ladder);
 }
 
 // What is under way goes on by the net; otherwise the climb begins.

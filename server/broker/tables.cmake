@@ -27,4 +27,21 @@ if(SPAWND_TESTS)
 		add_test(NAME explore_${table} COMMAND explore_${table})
 		set_tests_properties(explore_${table} PROPERTIES TIMEOUT 300)
 	endforeach()
+
+	set(fuzz ${PROJECT_SOURCE_DIR}/server/fuzz)
+	add_executable(replay_tables ${fuzz}/fuzz_tables.c ${fuzz}/replay.c)
+	spawnd_defaults(replay_tables)
+	target_link_libraries(replay_tables PRIVATE spawnd_tables_watch)
+	add_test(NAME fuzz_tables_corpus COMMAND replay_tables ${fuzz}/corpus/tables)
+endif()
+
+if(SPAWND_FUZZ)
+	# One target of its own, so that the code under test is instrumented as well.
+	add_executable(fuzz_tables ${PROJECT_SOURCE_DIR}/server/fuzz/fuzz_tables.c
+		${PROJECT_SOURCE_DIR}/server/tests/ladder_watch.c
+		${PROJECT_SOURCE_DIR}/server/tests/requests_watch.c ladder.c requests.c)
+	spawnd_defaults(fuzz_tables)
+	target_compile_options(fuzz_tables PRIVATE -fsanitize=fuzzer,address,undefined
+		-fno-sanitize-recover=all)
+	target_link_options(fuzz_tables PRIVATE -fsanitize=fuzzer,address,undefined)
 endif()
