@@ -65,7 +65,7 @@ static void check_init(const struct ladder *ladder, const struct ladder_rung *ru
 
 static bool take_ladder(struct bytes *bytes, struct ladder *ret_ladder)
 {
-	struct ladder_rung rungs[LADDER_RUNGS_MAX + 2];
+	struct ladder_rung rungs[LADDER_RUNGS_MAX + 2] = {0};
 	uint8_t head = take(bytes);
 	size_t n = (head & 15) % (LADDER_RUNGS_MAX + 3), index = 99;
 	for (size_t i = 0; i < n; i++)
