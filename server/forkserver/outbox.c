@@ -122,10 +122,7 @@ static int send_tree_left(struct root *root, const struct slot *slot)
 {
 	struct link_tree_left m = {.header = HEADER(link_tree_left, LINK_TREE_LEFT),
 	    .process_id = slot->process_id,
-	    .n_alive = 1};
-	const struct orphan *orphan = LIST_FIRST(&slot->orphans);
-	while (orphan && (orphan = LIST_NEXT(orphan, of_owner)))
-		m.n_alive++;
+	    .n_alive = slot->left_alive};
 	return link_send(root->outbox.fd, &m, -1);
 }
 

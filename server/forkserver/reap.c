@@ -194,17 +194,23 @@ static void tree_is_empty(struct root *root, struct slot *slot)
 	pipes_on_tree_empty(root, slot);
 }
 
+// Members that are only waiting to be reaped do not count as left.
+static void tell_left(struct root *root, struct slot *slot)
+{
+	slot->left_alive = tree_count_alive(root, slot);
+	if (slot->left_alive != 0)
+		outbox_mark(root, slot, UNSENT_TREE_LEFT);
+}
+
 static void settle_trees(struct root *root)
 {
 	struct slot *slot, *next;
 	for (slot = TAILQ_FIRST(&root->reaper.leaderless); slot; slot = next) {
 		next = TAILQ_NEXT(slot, tree_queue);
-		if (slot->seen_scan != root->reaper.scan) {
+		if (slot->seen_scan != root->reaper.scan)
 			tree_is_empty(root, slot);
-		} else if (!slot->told_left) {
-			slot->told_left = true;
-			outbox_mark(root, slot, UNSENT_TREE_LEFT);
-		}
+		else if (slot->left_alive == 0)
+			tell_left(root, slot);
 	}
 }
 

@@ -61,7 +61,7 @@ struct stream {
 	uint64_t rest_until_us;
 	bool watched;
 	uint64_t watch_past;
-	uint64_t watch_serial; // of the last watch
+	uint64_t watch_serial; // of the last watch received
 	TAILQ_ENTRY(stream) queue;
 };
 
@@ -83,7 +83,6 @@ struct slot {
 	uint32_t rung;    // highest carried out
 	bool drop_wanted; // LINK_DROP came before its process was dead
 	bool proof_spoiled;
-	bool told_left;     // that members outlive the leader
 	uint32_t seen_scan; // last scan of the root's children that met a member
 
 	int stdin_fd;
@@ -97,7 +96,8 @@ struct slot {
 	uint32_t failed_stage;
 	int32_t failed_error;
 	uint64_t exited_ms, empty_ms;
-	uint32_t proof; // enum link_proof
+	uint32_t proof;      // enum link_proof
+	uint32_t left_alive; // members told to outlive the leader; 0: not told
 	int32_t code_kind, status;
 	struct link_usage usage;
 

@@ -515,6 +515,13 @@ void tree_signal_all(struct root *root, struct slot *slot, int signal)
 	run_pass(root, &pass);
 }
 
+uint32_t tree_count_alive(struct root *root, struct slot *slot)
+{
+	struct pass pass = {.slot = slot, .seen_serial = ++root->trees.next_serial};
+	run_pass(root, &pass);
+	return pass.found;
+}
+
 void tree_tick(struct root *root)
 {
 	run_acts(root);

@@ -61,6 +61,9 @@ void tree_on_new_member(struct root *root, struct slot *slot);
 // Signals every member once; for the end of the server.
 void tree_signal_all(struct root *root, struct slot *slot, int signal);
 
+// How many members are alive now.
+uint32_t tree_count_alive(struct root *root, struct slot *slot);
+
 // Begins the kill loop.
 void tree_kill(struct root *root, struct slot *slot);
 
