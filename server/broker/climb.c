@@ -136,12 +136,14 @@ void climb_acted(struct process *process, const struct link_acted *message)
 {
 	if (message->rung == 0)
 		exits_signal_sent(process, message->serial, message->hit);
-	else if (message->rung <= process->ladder.n_rungs)
+	else if (message->rung <= process->ladder.n_rungs && process_is_alive(process))
 		rung_acted(process, message);
 }
 
 void climb_members(struct process *process, const struct link_members *message)
 {
+	if (!process_is_alive(process))
+		return;
 	process->blocked = message->blocked;
 	if (process->ladder.acted)
 		journal_left(process, process->ladder.acted, message->n_alive, message->members);
@@ -194,8 +196,19 @@ void climb_leader_gone(struct process *process)
 	    process, ladder_leader_gone(&process->ladder, now_ms(), !process->keep_on_leader_exit));
 }
 
+// What was asked for but came too late never acted: it is no part of the record, which is final.
+static void forget_unacted(struct process *process)
+{
+	for (uint32_t rung = process->ladder.acted; rung < LADDER_RUNGS_MAX; rung++) {
+		free(process->journal[rung]);
+		process->journal[rung] = NULL;
+	}
+	process->ladder.reached = process->ladder.acted;
+}
+
 void climb_tree_empty(struct process *process)
 {
+	forget_unacted(process);
 	ladder_tree_empty(&process->ladder);
 	plan(process);
 }

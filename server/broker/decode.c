@@ -142,6 +142,44 @@ bool decode_wait_is_valid(uint64_t wait_ms)
 	return wait_ms == LADDER_FOREVER || wait_ms <= LADDER_WAIT_MAX_MS;
 }
 
+// Reads a varint; moves *at behind it. The caller has seen these bytes decode as a message.
+static uint64_t read_varint(const uint8_t **at, const uint8_t *end)
+{
+	uint64_t value = 0;
+	for (unsigned shift = 0; *at < end && shift < 64; shift += 7) {
+		uint8_t byte = *(*at)++;
+		value |= (uint64_t)(byte & 0x7f) << shift;
+		if (!(byte & 0x80))
+			break;
+	}
+	return value;
+}
+
+bool decode_method_is_whole(const uint8_t *envelope, size_t size, const char *method)
+{
+	enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5, METHOD_FIELD = 1 };
+	const uint8_t *at = envelope, *end = envelope + size;
+	uint64_t method_size = 0;
+	while (at < end) {
+		uint64_t tag = read_varint(&at, end);
+		uint64_t length = 0;
+		if ((tag & 7) == VARINT)
+			read_varint(&at, end);
+		else if ((tag & 7) == FIXED64)
+			length = 8;
+		else if ((tag & 7) == FIXED32)
+			length = 4;
+		else if ((tag & 7) == BYTES)
+			length = read_varint(&at, end);
+		if (tag >> 3 == METHOD_FIELD)
+			method_size = length; // the last one counts
+		if (length > (uint64_t)(end - at))
+			return false;
+		at += length;
+	}
+	return method_size == strlen(method);
+}
+
 void decode_digest(
     const char *method, const void *payload, size_t size, uint8_t ret_digest[REQUESTS_DIGEST_BYTES])
 {

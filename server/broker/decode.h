@@ -31,6 +31,9 @@ bool decode_ladder(Spawn__V1__Rung *const *rungs, size_t n, bool stdin_is_pipe,
 // Is it zero, at most 24 h, or unlimited? (LAD-18)
 bool decode_wait_is_valid(uint64_t wait_ms);
 
+// Is this text all that the envelope has as its method? protobuf-c loses what follows a NUL.
+bool decode_method_is_whole(const uint8_t *envelope, size_t size, const char *method);
+
 // The digest of what makes two requests the same: method and payload. (IDS-6)
 void decode_digest(const char *method, const void *payload, size_t size,
     uint8_t ret_digest[REQUESTS_DIGEST_BYTES]);

@@ -155,19 +155,20 @@ static void carry_out(
     struct call *call, const struct method *method, const Spawn__V1__Request *envelope)
 {
 	struct refusal refusal;
-	ProtobufCMessage *request = decode_payload(method, envelope);
-	if (!request) {
-		refuse(&refusal, REFUSAL_UNDECODABLE, "the payload is not a message of this method");
-		reply_refusal(call, &refusal);
-		return;
-	}
 	if (method->recorded && !check_once(call, envelope, &refusal)) {
 		if (refusal.kind != REFUSAL_NONE)
 			reply_refusal(call, &refusal);
-	} else {
-		method->carry_out(call, request);
+		return;
 	}
-	protobuf_c_message_free_unpacked(request, NULL);
+	ProtobufCMessage *request = decode_payload(method, envelope);
+	if (request) {
+		method->carry_out(call, request);
+		protobuf_c_message_free_unpacked(request, NULL);
+		return;
+	}
+	refuse_field(&refusal, "payload", 0, "not a message of this method");
+	refusal.kind = REFUSAL_UNDECODABLE;
+	reply_refusal(call, &refusal);
 }
 
 static void handle(struct call *call, const Spawn__V1__Request *envelope)
@@ -201,6 +202,8 @@ void dispatch(
 	size_t size;
 	const uint8_t *body = endpoint_request_body(request, &size);
 	Spawn__V1__Request *envelope = spawn__v1__request__unpack(NULL, size, body);
+	if (envelope && !decode_method_is_whole(body, size, envelope->method))
+		envelope->method[0] = 0; // what follows a NUL was lost: no method is called so
 	if (envelope) {
 		endpoint_request_release_body(broker->endpoint, request); // a parked call needs it no more
 		handle(call, envelope);

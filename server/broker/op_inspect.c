@@ -180,6 +180,11 @@ void op_list_processes(struct call *call, const ProtobufCMessage *message)
 	const Spawn__V1__ListProcessesRequest *request = (const void *)message;
 	struct refusal refusal;
 	struct process *target = NULL;
+	if ((int)request->state > SPAWN__V1__PROCESS_STATE__PROCESS_STATE_ENDED) {
+		refuse_field(&refusal, "state", 0, "not a known state");
+		reply_refusal(call, &refusal);
+		return;
+	}
 	if (request->target) {
 		target = decode_target(call, request->target, NULL, &refusal);
 		if (!target) {

@@ -44,8 +44,11 @@ static void fill_limit(struct status_parts *parts, const struct refusal *refusal
 static void fill_detail(struct status_parts *parts, const struct refusal *refusal)
 {
 	switch (refusal->kind) {
+	case REFUSAL_UNDECODABLE:
 	case REFUSAL_FIELD:
 	case REFUSAL_DENIED:
+		if (!refusal->name[0])
+			break;
 		DETAIL(parts, FIELD, field, spawn__v1__field);
 		parts->field.path = (char *)refusal->name;
 		break;

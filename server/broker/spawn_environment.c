@@ -193,12 +193,6 @@ bool spawn_environment_make(const Spawn__V1__SpawnRequest *request, uid_t uid, b
 		made = look_up(
 		    &environment, bytes_of(request->program.len ? request->program : request->argv[0]));
 	}
-	if (made && environment.n_candidates == 0) {
-		refuse_field(refusal, request->program.len ? "program" : "argv[0]", 0,
-		    "PATH has no absolute directory to look in");
-		spawn_environment_free(&environment);
-		return false;
-	}
 	if (!made) {
 		refuse_limit(refusal, REFUSAL_LIMIT, "memory", 0, "no memory for the environment");
 		spawn_environment_free(&environment);

@@ -172,6 +172,15 @@ static bool fill_stdio(const Spawn__V1__Stdio *stdio, const char *name,
 	return false;
 }
 
+// 2^32-1 means "leave it as it is" to the kernel.
+static bool names_nobody(const Spawn__V1__Identity *identity)
+{
+	bool nobody = identity->uid == UINT32_MAX || identity->gid == UINT32_MAX;
+	for (size_t i = 0; i < identity->n_groups; i++)
+		nobody |= identity->groups[i] == UINT32_MAX;
+	return nobody;
+}
+
 static bool fill_identity(
     const Spawn__V1__Identity *identity, struct launch_input *input, struct refusal *refusal)
 {
@@ -179,6 +188,11 @@ static bool fill_identity(
 		return true;
 	if (identity->n_groups > LAUNCH_GROUPS_MAX) {
 		refuse_field(refusal, "identity.groups", 0, "at most 64");
+		return false;
+	}
+	if (names_nobody(identity)) {
+		refuse(refusal, REFUSAL_DENIED, "identity: 4294967295 is no user and no group");
+		snprintf(refusal->name, sizeof refusal->name, "identity");
 		return false;
 	}
 	input->has_identity = true;
@@ -288,6 +302,8 @@ static bool build(const Spawn__V1__SpawnRequest *request, struct launch_input *i
 	input->n_env = environment.n_variables;
 	input->candidates = environment.candidates;
 	input->n_candidates = environment.n_candidates;
+	input->looked_up =
+	    ((const char *)(request->program.len ? request->program : request->argv[0]).data)[0] != '/';
 	int error = launch_build(input, &order->launch_fd);
 	if (error)
 		refuse_build(error, refusal);

@@ -154,6 +154,8 @@ static void execute(struct child_job *job)
 		else if (result != -ENOENT && result != -ENOTDIR)
 			die(job, result);
 	}
+	if (job->map.launch->looked_up && result == -ENOTDIR)
+		result = -ENOENT;
 	die(job, denied ? denied : result);
 }
 

@@ -65,6 +65,6 @@ struct launch {
 	uint32_t groups[LAUNCH_GROUPS_MAX];
 	uint32_t n_rlimits, allow_new_privileges;
 	uint32_t cancel_notice; // 1: descriptor 3 is the reading end of the cancel notice
-	uint32_t pad;
+	uint32_t looked_up;     // 1: the candidates come from PATH: one that is missing is passed over
 	struct launch_rlimit rlimits[LAUNCH_RLIMITS_MAX];
 };

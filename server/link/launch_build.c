@@ -37,7 +37,7 @@ static bool add_size(uint64_t *total, struct launch_bytes text)
 static bool are_counts_ok(const struct launch_input *input)
 {
 	return input->n_argv >= 1 && input->n_argv <= LAUNCH_SIZE_MAX / 8 &&
-	       input->n_env <= LAUNCH_SIZE_MAX / 8 && input->n_candidates >= 1 &&
+	       input->n_env <= LAUNCH_SIZE_MAX / 8 && (input->n_candidates >= 1 || input->looked_up) &&
 	       input->n_candidates <= LAUNCH_CANDIDATES_MAX && input->n_groups <= LAUNCH_GROUPS_MAX &&
 	       input->n_rlimits <= LAUNCH_RLIMITS_MAX;
 }
@@ -146,6 +146,7 @@ static void put_all(char *base, uint64_t size, const struct launch_input *input)
 		launch->rlimits[i] = input->rlimits[i];
 	launch->allow_new_privileges = input->allow_new_privileges;
 	launch->cancel_notice = input->cancel_notice;
+	launch->looked_up = input->looked_up;
 	put_tables(&writer, input);
 	launch->cwd = put_text(&writer, input->cwd);
 	for (size_t i = 0; i < 3; i++)

@@ -42,6 +42,7 @@ struct launch_input {
 	const struct launch_rlimit *rlimits;
 	size_t n_rlimits;
 	bool allow_new_privileges;
+	bool looked_up;     // the candidates come from PATH: there may be none
 	bool cancel_notice; // the caller has put SPAWND_CANCEL_FD=3 into env
 };
 

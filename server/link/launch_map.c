@@ -90,9 +90,11 @@ static bool check_rlimits(const struct launch *launch)
 static bool check_fixed(const struct launch *launch, uint64_t size)
 {
 	return launch->magic == LAUNCH_MAGIC && launch->version == LAUNCH_VERSION &&
-	       launch->size == size && launch->n_argv >= 1 && launch->n_candidates >= 1 &&
+	       launch->size == size && launch->n_argv >= 1 &&
+	       (launch->n_candidates >= 1 || launch->looked_up) &&
 	       launch->n_candidates <= LAUNCH_CANDIDATES_MAX && launch->umask <= 0777 &&
-	       launch->allow_new_privileges <= 1 && launch->cancel_notice <= 1;
+	       launch->allow_new_privileges <= 1 && launch->cancel_notice <= 1 &&
+	       launch->looked_up <= 1;
 }
 
 // Turns n offsets at slots into pointers; with a further empty slot behind them if terminated.
