@@ -10,7 +10,7 @@ import tempfile
 import time
 
 import pytest
-from plain_client import Client, Connection
+from plain_client import Client
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("SPAWND_BUILD", ROOT / "build"))
@@ -72,9 +72,9 @@ def descendants(pid, zombies=True):
     return found
 
 
-def strays():
+def strays(zombies=True):
     """What descends from this test run and belongs to no server that is meant to run."""
-    found = descendants(os.getpid())
+    found = descendants(os.getpid(), zombies)
     for pid in _live:
         found.pop(pid, None)
         for below in descendants(pid):
@@ -108,8 +108,10 @@ class Server:
             assert more, f"ended before it was ready: {self.log()}"
             line += more
         assert line.startswith(b"spawnd ready ") and self.url.encode() in line, line
-        with Client(self.url).connection as connection:
-            info = Client(self.url, connection=connection).info()
+        client = Client(self.url)
+        info = client.info()
+        client.close_session()
+        client.close_connection()
         self.root, self.broker, self.guard = info.root_pid, info.broker_pid, info.guard_pid
         self.epoch = info.epoch
         return self
@@ -178,21 +180,47 @@ def run_server(*arguments, **options):
         server.discard()
 
 
+class Shared:
+    """One server after another: a new one where a test has ended the last."""
+
+    def __init__(self):
+        self.running = self.server = None
+
+    def get(self):
+        if self.server is None or self.server.process.poll() is not None:
+            self.end()
+            self.running = run_server()
+            self.server = next(self.running)
+        return self.server
+
+    def end(self):
+        if self.running is None:
+            return
+        running, self.running = self.running, None
+        if self.server.process.poll() is None:
+            next(running, None)  # its orderly end, with all that is checked then
+        running.close()
+
+
 @pytest.fixture(scope="module")
-def shared_server():
-    yield from run_server()
+def shared():
+    made = Shared()
+    yield made
+    made.end()
 
 
 @pytest.fixture
-def server(shared_server):
+def server(shared):
     """The module's server; after the test it must hold no process and live as before."""
+    shared_server = shared.get()
     before = shared_server.guard, shared_server.root, shared_server.broker
     yield shared_server
     assert shared_server.process.poll() is None, shared_server.log()
-    with Connection(shared_server.url) as connection:
-        watcher = Client(shared_server.url, connection=connection)
-        wait_for(lambda: watcher.info().counters.processes == 0, "no process is left", timeout=15)
-        info = watcher.info()
+    watcher = Client(shared_server.url)
+    wait_for(lambda: watcher.info().counters.processes == 0, "no process is left", timeout=15)
+    info = watcher.info()
+    watcher.close_session()
+    watcher.close_connection()
     assert (info.guard_pid, info.root_pid, info.broker_pid) == before
 
 

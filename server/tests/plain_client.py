@@ -270,8 +270,13 @@ class Client:
     def list(self, **fields):
         return list(self.call("ListProcesses", **fields).processes)
 
+    def mine(self, **fields):
+        """Those of this session."""
+        return self.list(session_id=self.session_id, page_size=1000, **fields)
+
     def find(self, of):
-        return next(p for p in self.list(page_size=1000) if p.process_id == of.process_id)
+        found, = self.list(target=target(of))
+        return found
 
     def info(self):
         return self.call("GetServerInfo")

@@ -1,4 +1,5 @@
 """AwaitExit and Release. Clauses: docs/spec/07-await.md."""
+import os
 import time
 
 import pytest
@@ -71,10 +72,17 @@ def test_awt_1_leader_exit_and_tree_empty_are_two_facts(client, child):
     assert client.await_exit(answer, until=pb.UNTIL_LEADER_EXIT) == final
 
 
-def test_ids_7_awaiting_by_the_spawns_key(client, child):
-    call = client.start_spawn(child, "sleep:100", "exit:5")
+def test_ids_7_awaiting_by_the_spawns_key(client, child, tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)  # the start waits for a writer
+    call = client.start_spawn(child, "sleep:100", "exit:5",
+                              stdin=pb.Stdio(kind=pb.STDIO_KIND_FILE, path=bytes(fifo)))
+    wait_for(lambda: client.mine(state=pb.PROCESS_STATE_STARTING), "it starts")
     waiting = client.start("AwaitExit", target=pb.Target(spawn=pb.SpawnKey(request_id=call[3])),
                            hold_ms=20000)
+    assert not client.poll(client.key(call[3])).done
+    with open(fifo, "w"):
+        client.call("KeepAlive")
     answer, waited = client.result(call), client.result(waiting)
     assert waited.done and waited.exit.code == 5 and waited.process_id == answer.process_id
 
@@ -101,7 +109,7 @@ def test_awt_6_release(client, clients, child, true):
     call = client.start_spawn(true, hold_ms=1000)
     client.result(call)
     clients().release(client.key(call[3]))
-    assert not client.list()
+    assert not client.mine()
 
 
 def test_awt_6_releasing_a_failed_start(client):

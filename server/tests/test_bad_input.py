@@ -238,7 +238,7 @@ def test_lim_3_names_groups_rlimits_umask(client):
 
 def test_spn_19_argv_and_environment_over_the_limit(client):
     most = client.limits.max_launch_bytes
-    over = dict(argv=[b"/bin/true", b"x" * (most - 40)])
+    over = dict(argv=[b"/bin/true", b"x" * (most - 20)])
     refused = refusal(lambda: client.call("Spawn", **over))
     assert (refused.code, refused.detail) == ("INVALID_ARGUMENT", "limit")
     assert (refused.value.name, refused.value.max) == ("max_launch_bytes", most)

@@ -479,22 +479,23 @@ def test_client_caught_by_a_lost_listener_is_let_go(start):
 
 
 def test_repaired_again_and_again_leaves_no_descriptor(start):
-    """Replaced listeners go once they have been empty for 10 s."""
+    """Replaced listeners go once they have been empty for 10 s, what nng leaves 10 s later."""
     echo = start()
     with Peer(echo.path) as old:
         before = echo.descriptors()
-        for _ in range(4):
-            close_at_once(echo.path)
+        for _ in range(3):
+            for _ in range(20):
+                close_at_once(echo.path)
             assert is_served(echo.path, 3)
-        wait_for(lambda: echo.descriptors() <= before + 3, "descriptors are back", timeout=30)
+        wait_for(lambda: echo.descriptors() <= before + 4, "descriptors are back", timeout=40)
         assert old.ask(b"x") == b"x"
+        print(old.count()["repairs"], "repairs")
 
 
 @pytest.mark.parametrize("garbage", [
     b"GET / HTTP/1.0\r\n\r\n", b"\0SP\0\0\x20\0\0", b"\0SP\1\0\x30\0\0", b"\xff" * 8,
     HELLO + b"\2" + b"\0" * 12, HELLO + struct.pack(">BQ", 1, 0),
     HELLO + struct.pack(">BQ", 1, 1) + b"x", HELLO + struct.pack(">BQI", 1, 4, 1),
-    HELLO + struct.pack(">BQ", 1, 40) + struct.pack(">10I", *range(1, 11)),
 ])
 def test_garbage_ends_its_connection_alone(start, garbage):
     echo = start()
@@ -503,6 +504,19 @@ def test_garbage_ends_its_connection_alone(start, garbage):
         assert peer.is_closed()
         assert old.ask(b"x") == b"x"
         assert is_served(echo.path, 3)
+
+
+def test_too_many_hops_get_no_answer(start):
+    """nng drops a message with more than 8 words before its transport id, and goes on."""
+    echo = start()
+    with Peer(echo.path) as peer:
+        for hops in (0, 1, 7):
+            words = struct.pack(f">{hops + 1}I", *range(1, hops + 1), 0x80000007)
+            peer.socket.sendall(struct.pack(">BQ", 1, len(words) + 1) + words + b"x")
+            assert peer.read(9 + len(words) + 1)[9:] == words + b"x"
+        words = struct.pack(">10I", *range(1, 11))
+        peer.socket.sendall(struct.pack(">BQ", 1, len(words)) + words)
+        assert peer.ask(b"x") == b"x"
 
 
 def test_slow_sender_delays_nobody(start):
@@ -579,8 +593,13 @@ def test_idle_sockets(start):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_out_of_descriptors(start):
-    """64 descriptors, 200 connections: no spin, those that are in are served, and it recovers."""
+@pytest.mark.parametrize("word, most", [(HELLO, 0.05), (b"", 0.3)])
+def test_out_of_descriptors(start, word, most):
+    """64 descriptors, 200 peers: no spin, who is in is served, and it recovers.
+
+    Peers that say hello are refused in time. Silent ones hold all descriptors until the handshake's
+    10 s are over; nng 1.5 then tries to accept every 10 ms, which costs it about 10 % of a core.
+    """
     echo = start(descriptors=64)
     with Peer(echo.path) as old:
         crowd = []
@@ -589,21 +608,21 @@ def test_out_of_descriptors(start):
             peer.setblocking(False)
             try:
                 peer.connect(str(echo.path))
-                peer.send(HELLO)
+                peer.send(word)
             except OSError:
                 pass
             crowd.append(peer)
-        wait_for(lambda: echo.descriptors() >= 60, "it is full")
+            select.select([], [], [], 0.001)
         ticks, began = echo.ticks(), time.monotonic()
         while time.monotonic() - began < 3:
             assert old.ask(b"x") == b"x"
             select.select([], [], [], 0.1)
         used = (echo.ticks() - ticks) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - began)
-        print(f"{used * 100:.1f} % of a core")
-        assert used < 0.2
+        print(f"{used * 100:.1f} % of a core, {echo.descriptors()} descriptors")
+        assert used < most
         for peer in crowd:
             peer.close()
-        assert is_served(echo.path, 15), echo.log()
+        assert is_served(echo.path, 25), echo.log()
         assert old.ask(b"x") == b"x"
 
 

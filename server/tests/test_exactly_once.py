@@ -22,7 +22,7 @@ def test_srv_1_one_spawn_id_50_times_over_5_connections(server, client, child):
     assert first.status.code == pb.CODE_OK
     assert all(response.status == first.status and response.payload == first.payload
                for response, _ in answers)
-    assert len(client.list()) == 1 and len(descendants(server.pid)) == 3
+    assert len(client.mine()) == 1 and len(descendants(server.pid)) == 3
     for connection in connections:
         connection.close()
 
@@ -35,7 +35,7 @@ def test_ids_5_a_repeated_spawn_gets_the_first_answer_after_the_exit_too(client,
     client.release(answer)
     again = client.finish(client.start("Spawn", payload, request_id=request_id))[0]
     assert again.payload == first.payload and again.status == first.status
-    assert client.info().counters.processes == 0 and not client.list()
+    assert client.info().counters.processes == 0 and not client.mine()
 
 
 def test_ids_5_a_failed_start_is_not_tried_again(client, tmp_path):
@@ -55,7 +55,7 @@ def test_ids_5_a_repetition_joins_a_pending_call(client, true, tmp_path):
     payload = spawn_payload(true, stdin=pb.Stdio(kind=pb.STDIO_KIND_FILE, path=bytes(fifo)))
     request_id = client.new_id()
     calls = [client.start("Spawn", payload, request_id=request_id) for _ in range(10)]
-    wait_for(lambda: client.list(state=pb.PROCESS_STATE_STARTING), "it starts")
+    wait_for(lambda: client.mine(state=pb.PROCESS_STATE_STARTING), "it starts")
     with open(fifo, "w"):
         answers = [client.result(call) for call in calls]
     assert all(answer == answers[0] for answer in answers)
@@ -77,7 +77,7 @@ def test_ids_6_other_content_is_refused_and_the_first_answer_stays(client, child
         assert refused.value.code == "INVALID_ARGUMENT"
         assert refused.value.value.path == "request_id"
     assert client.result(client.start("Spawn", payload, request_id=request_id)) == first
-    assert len(client.list()) == 1
+    assert len(client.mine()) == 1
 
 
 def test_ids_1_id_0_is_refused_in_recorded_methods(client, child):
@@ -110,7 +110,7 @@ def test_ids_1_ids_arrive_in_any_order(client, true):
     client.next_id += 20
     for request_id in [base + n for n in (20, 3, 11, 7, 1, 19)]:
         client.result(client.start("Spawn", spawn_payload(true), request_id=request_id))
-    assert len(client.list()) == 6
+    assert len(client.mine()) == 6
 
 
 def test_ids_3_below_the_floor_nothing_is_carried_out(client, true):
@@ -123,7 +123,7 @@ def test_ids_3_below_the_floor_nothing_is_carried_out(client, true):
         assert refused.value.code == "OUT_OF_RANGE" and refused.value.detail == "limit"
         assert (refused.value.value.name, refused.value.value.max) == ("floor", request_id + 1)
         client.floor = 0  # a lower floor changes nothing
-    assert len(client.list()) == 1
+    assert len(client.mine()) == 1
     # The process's record is still there, by its key too.
     assert client.await_exit(client.key(request_id)).kind == pb.EXIT_KIND_EXITED
 

@@ -146,7 +146,7 @@ def test_ext_9_unreleased_records_are_bounded_and_none_is_dropped(client, true):
     assert client.info().counters.records >= 50
     for answer in answers:
         client.release(answer)
-    assert not client.list()
+    assert not client.mine()
 
 
 def test_ext_4_kill_by_the_last_rung(client, child):

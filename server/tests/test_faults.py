@@ -288,7 +288,7 @@ def test_row_53_adopted_orphans_are_reaped_and_no_processes_of_their_own(server,
     answer = client.spawn(child, "daemon", "sleep:50", "--", "daemon", "sleep:100", "--", "exit:0",
                           on_leader_exit=pb.ON_LEADER_EXIT_KEEP)
     assert client.await_exit(answer).code == 0
-    assert len(client.list()) == 1 and len(descendants(server.pid)) == 2
+    assert len(client.mine()) == 1 and len(descendants(server.pid)) == 2
 
 
 def test_row_55_a_fork_bomb(server, client, clients, child, true):

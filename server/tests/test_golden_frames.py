@@ -10,7 +10,7 @@ import exchanges  # noqa: E402
 
 FRAMES = sorted(pathlib.Path(exchanges.__file__).parent.glob("frames/*.txt"))
 # Their fields may be 0, or grow with the server; that they are there is checked.
-OPAQUE = {"usage", "limits", "at_ms", "leader_exit_ms", "tree_empty_ms", "message"}
+OPAQUE = {"usage", "limits", "capabilities", "at_ms", "leader_exit_ms", "tree_empty_ms", "message"}
 
 
 def shape(message, path=""):

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from conftest import SPAWND, Server, descendants, run_server, wait_for
+from conftest import SPAWND, Server, descendants, run_server, strays, wait_for
 from plain_client import LAST, Client, Closed, Connection, Refused, pb, rung
 
 SHORT = [rung(2, "LEADER", 300), rung(15, "TREE", 300), rung(9, "TREE", 2000)]
@@ -238,9 +238,9 @@ def test_l12_the_server_is_killed_while_100_waits_are_parked(child, victim):
         server.wait(5)
         for name in os.listdir(server.folder / "run"):
             os.unlink(server.folder / "run" / name)
-        wait_for(lambda: not descendants(os.getpid(), zombies=False), "nothing is left", timeout=3)
-        while descendants(os.getpid()):
-            os.waitpid(-1, 0)
+        wait_for(lambda: not strays(zombies=False), "nothing is left", timeout=3)
+        for pid in strays():
+            os.waitpid(pid, 0)
 
 
 def test_l14_guard_and_root_have_one_thread_and_need_libc_only(server, client, true):

@@ -82,12 +82,13 @@ def test_ses_2_max_sessions(true):
 
 
 def test_spn_15_a_start_that_hangs_fails_in_time(true, tmp_path):
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
+    fifo = {stream: tmp_path / stream for stream in ("stdin", "stdout")}
+    for path in fifo.values():
+        os.mkfifo(path)
     for server, client in with_server("--start-timeout-ms", "300"):
         assert client.spawn(true, hold_ms=1000).exit.code == 0
         before, begin = server.descriptors(), time.monotonic()
-        calls = [client.start_spawn(true, **{stream: pb.Stdio(kind=pb.STDIO_KIND_FILE, path=bytes(fifo))})
+        calls = [client.start_spawn(true, **{stream: pb.Stdio(kind=pb.STDIO_KIND_FILE, path=bytes(fifo[stream]))})
                  for stream in ("stdin", "stdout") * 10]
         assert client.spawn(true, hold_ms=1000).exit.code == 0  # 16 hang at once; this one too may start
         for call in calls:

@@ -27,7 +27,9 @@ def awaiting(client, *answers):
 def test_shd_2_one_budget_keep_included_and_records_delivered(fresh_server, child, number):
     client = Client(fresh_server.url)
     answers = [stubborn(client, child, on_owner_lost=KEEP) for _ in range(5)]
-    answers.append(client.spawn(child, "quit:2", "pause", ladder=[rung(2, "LEADER", 20_000)]))
+    answers.append(client.spawn(child, "quit:2", "ready", "pause", stdout="pipe",
+                                ladder=[rung(2, "LEADER", 20_000)]))
+    client.read_until(answers[5], b"ready")
     calls = awaiting(client, *answers)
     begin = time.monotonic()
     fresh_server.process.send_signal(number)

@@ -69,7 +69,10 @@ def test_spn_18_a_name_is_looked_up_in_the_childs_own_path(client, tmp_path):
     assert output_of(client, "prog", env={b"PATH": path}) == b"1\n"
     path = f"{tmp_path}/two:{tmp_path}/none".encode()
     assert failure(client, "prog", env={b"PATH": path}) == ("EXEC", 13)
-    assert failure(client, "prog", env={b"PATH": b""}) == ("EXEC", 2)
+    assert failure(client, "prog", env={b"PATH": b"/nonexistent"}) == ("EXEC", 2)
+    with pytest.raises(Refused) as refused:
+        client.spawn("prog", env={b"PATH": b".:"})
+    assert refused.value.code == "INVALID_ARGUMENT" and refused.value.value.path == "argv[0]"
     assert output_of(client, "echo", "hi") == b"hi\n"  # without PATH: the default one
 
 
