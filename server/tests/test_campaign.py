@@ -11,7 +11,7 @@ import time
 import traceback
 
 from conftest import CHILDREN, run_server, wait_for
-from plain_client import Client, Closed, Connection, Refused, pb, rung
+from plain_client import Client, Closed, Refused, pb, rung
 
 SECONDS = float(os.environ.get("SPAWND_CAMPAIGN_SECONDS", "8"))
 SEED = int(os.environ.get("SPAWND_CAMPAIGN_SEED", str(time.time_ns() % 2**32)))
@@ -126,7 +126,7 @@ def one_id_many_times(client, chance):
     code, request_id = chance.randrange(256), client.new_id()
     payload = pb.SpawnRequest(argv=[CHILD.encode(), f"exit:{code}".encode()])
     bytes_sent = payload.SerializeToString()
-    with Connection(client.url) as other:
+    with connect(client.url).connection as other:
         calls = [client.start("Spawn", bytes_sent, request_id, connection)
                  for connection in (client.connection, other) for _ in range(5)]
         answers = {client.result(call).SerializeToString() for call in calls}
