@@ -16,15 +16,25 @@ server_harness = importlib.util.module_from_spec(_spec)
 sys.modules["server_harness"] = server_harness
 _spec.loader.exec_module(server_harness)
 
-# pytest finds fixtures and hooks by their names in this module.
-pytest_configure = server_harness.pytest_configure
-pytest_collection_modifyitems = server_harness.pytest_collection_modifyitems
-shared_server = server_harness.shared_server
-server = server_harness.server
-fresh_server = server_harness.fresh_server
+# pytest finds fixtures by their names in this module; they stand on one another.
+globals().update({name: value for name, value in vars(server_harness).items()
+                  if hasattr(value, "_pytestfixturefunction")
+                  or type(value).__name__ == "FixtureFunctionDefinition"})
 
 SPAWNCTL = server_harness.BUILD / "clients" / "spawnctl" / "spawnctl"
 LIMIT_S = 60
+
+
+def pytest_configure(config):
+    server_harness.pytest_configure(config)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        wanted = [SPAWNCTL] + ([server_harness.SPAWND] if "server" in item.fixturenames else [])
+        for program in wanted:
+            if not program.exists():
+                item.add_marker(pytest.mark.skip(reason=f"{program} is not built"))
 
 
 class Spawnctl:

@@ -5,7 +5,6 @@ import subprocess
 import pytest
 from conftest import ROOT, SPAWNCTL
 
-pytestmark = pytest.mark.skipif(not SPAWNCTL.exists(), reason=f"{SPAWNCTL} is not built")
 COMMANDS = ["run", "spawn", "await", "cancel", "stop", "signal", "release", "ps", "info"]
 MAN_PAGE = ROOT / "docs" / "man" / "spawnctl.1"
 WRONG = [
