@@ -87,7 +87,7 @@ static void bomb(long chains)
 			continue;
 		for (;;) {
 			setsid();
-			if (fork() != 0)
+			if (fork() > 0) // where there is no room it tries again
 				_exit(0);
 		}
 	}
