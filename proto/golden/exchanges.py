@@ -7,7 +7,7 @@ from google.protobuf import text_format
 pb = type("pb", (), contract.messages())
 EPOCH = 0x5eed1e55
 SESSION = EPOCH << 32 | 1
-PROCESS = EPOCH << 32 | 1
+PROCESS = EPOCH << 32 | 7
 SERVICE = "/spawn.v1.SpawnService/"
 CODES = contract.modules()["status"].Code
 HANDSHAKE = {"client": bytes.fromhex("0053500000300000"), "server": bytes.fromhex("0053500000310000")}

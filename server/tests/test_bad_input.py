@@ -21,7 +21,8 @@ def nothing_is_lost(request):
     before = server.descriptors()
     yield
     assert client.spawn("/bin/true", hold_ms=1000).exit.kind == pb.EXIT_KIND_EXITED
-    wait_for(lambda: server.descriptors() == before,
+    # Fewer is no fault: connections of the test before may have been closing still.
+    wait_for(lambda: all(n <= b for n, b in zip(server.descriptors(), before)),
              f"descriptors are as before: {before}, now {server.descriptors()}", timeout=5)
     assert client.info().counters.processes == 0
 

@@ -339,8 +339,7 @@ def test_lad_30_run_ms_changes_nothing_in_a_climb(client, child):
 
 
 def test_lad_31_members_left_by_a_leader_are_cancelled(server, client, child):
-    answer = client.spawn(child, "daemon", "ignore:15", "ready", "pause", "--", "exit:4",
-                          stdout="pipe", ladder=SHORT)
+    answer = client.spawn(child, "ignore:15", "daemon", "pause", "--", "exit:4", ladder=SHORT)
     record = client.await_exit(answer)
     assert (record.code, record.cause, record.rung) == (4, pb.EXIT_CAUSE_ITSELF, 0)
     assert journal(record) == [(1, True, NET), (2, False, NET), (3, False, NET)]

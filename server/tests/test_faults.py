@@ -242,7 +242,7 @@ def test_row_46_a_child_stopped_before_its_cancel(client, child):
 
 
 def test_row_47_a_child_that_stops_itself(client, child):
-    answer = client.spawn(child, "quit:15", "ready", f"kill:{int(signal.SIGTTIN)}", "pause",
+    answer = client.spawn(child, "quit:15", "ready", f"kill:{int(signal.SIGSTOP)}", "pause",
                           stdout="pipe", ladder=[rung(15, "TREE", 5000)])
     client.read_until(answer, b"ready")
     state = f"/proc/{answer.pid}/stat"
@@ -258,22 +258,24 @@ def test_row_49_traced_by_a_stranger(server, client, child):
     client.read_until(answer, b"ready")
     if libc.ptrace(PTRACE_SEIZE, answer.pid, 0, 0):
         pytest.skip(f"cannot trace here: {os.strerror(ctypes.get_errno())}")
-    client.cancel(answer, wait_ms=300)
-    wait_for(lambda: client.poll(answer).blocked, "it is blocked")
-    waited = client.poll(answer)
-    assert not waited.done and waited.blocked == pb.BLOCKED_TRACED
-    assert client.find(answer).blocked == pb.BLOCKED_TRACED
-    used = processor_ms(server.root)
-    assert not client.poll(answer, hold_ms=1000).done
-    assert processor_ms(server.root) - used < 100  # it does not spin
-    assert os.waitpid(answer.pid, WALL)[0] == answer.pid  # the tracer lets go
+    try:
+        client.cancel(answer, wait_ms=300)
+        wait_for(lambda: client.poll(answer).blocked, "it is blocked", timeout=5)
+        waited = client.poll(answer)
+        assert not waited.done and waited.blocked == pb.BLOCKED_TRACED
+        assert client.find(answer).blocked == pb.BLOCKED_TRACED
+        used = processor_ms(server.root)
+        assert not client.poll(answer, hold_ms=1000).done
+        assert processor_ms(server.root) - used < 100  # it does not spin
+    finally:
+        assert os.waitpid(answer.pid, WALL)[0] == answer.pid  # the tracer lets go
     record = client.await_exit(answer, timeout=5)
     assert (record.kind, record.signal, record.cause) == (
         pb.EXIT_KIND_SIGNALED, 9, pb.EXIT_CAUSE_CANCEL)
 
 
 def test_row_52_the_leader_obeys_and_a_grandchild_lives(server, client, child):
-    answer = client.spawn(child, "daemon", "ignore:15", "pause", "--", "quit:15", "ready", "pause",
+    answer = client.spawn(child, "ignore:15", "daemon", "pause", "--", "quit:15", "ready", "pause",
                           stdout="pipe", ladder=[rung(15, "TREE", 300)])
     client.read_until(answer, b"ready")
     client.cancel(answer, wait_ms=300, delegate=True)
