@@ -45,7 +45,7 @@ static void tell_hint(const struct options *options, const struct spawnd_error *
 		fprintf(stderr, "  `spawnctl ps --all` lists those that there are\n");
 		break;
 	case SPAWND_E_LOST:
-		fprintf(stderr, "  the server was started anew: how it ended cannot be known\n");
+		fprintf(stderr, "  how it ended cannot be known any more\n");
 		break;
 	default:
 		break;
