@@ -38,16 +38,20 @@ static int take_config(struct root *root, const struct link_config *order)
 	return link_send(root->outbox.fd, &m, root->rings.read_only_fd);
 }
 
-static void take_start(struct root *root, const struct link_start *order, int fd)
+static void refuse_start(struct root *root, const struct link_start *order, int error)
 {
-	int r = start_order(root, order, fd);
-	if (r == 0)
-		return;
 	struct link_refused m = {.header = {.kind = LINK_REFUSED, .size = sizeof(m)},
 	    .process_id = order->process_id,
 	    .key = order->key,
-	    .error = -r};
+	    .error = error};
 	outbox_answer(root, &m);
+}
+
+static void take_start(struct root *root, const struct link_start *order, int fd)
+{
+	int r = start_order(root, order, fd);
+	if (r < 0)
+		refuse_start(root, order, -r);
 }
 
 // A record may go only once nothing of its process is left. One whose start failed may still be
@@ -154,8 +158,13 @@ static int receive_one(struct root *root)
 	int r = link_receive(root->outbox.fd, buffer, sizeof(buffer), &size, &fd);
 	if (r == -EAGAIN)
 		return r;
-	if (r == 0)
+	bool no_room = r == -EMFILE;
+	if (r == 0 || no_room)
 		r = link_check(buffer, size, LINK_TO_ROOT);
+	if (r == 0 && no_room && header->kind == LINK_START) {
+		refuse_start(root, (const void *)buffer, EAGAIN);
+		return 0;
+	}
 	if (r == 0 && link_carries_fd(header->kind) != (fd >= 0))
 		r = -EBADMSG;
 	if (r == 0)

@@ -416,8 +416,12 @@ static void carry_out(struct root *root, struct tree_act *act)
 		return;
 	}
 	pass_for(root, act, slot);
-	if (act->is_look)
+	if (act->is_look) {
+		// Dead, but the status cannot be had yet: only a tracer keeps it back.
+		if (act->blocked == LINK_BLOCKED_NO && slot->reap_next_us != 0)
+			act->blocked = LINK_BLOCKED_TRACED;
 		return;
+	}
 	if (act->action == LINK_ACTION_CLOSE_STDIN) {
 		act->hit = stdin_close(root, slot);
 		act->error = act->hit ? 0 : EINVAL;

@@ -98,9 +98,14 @@ int link_receive(int fd, void *buffer, size_t size, size_t *ret_size, int *ret_f
 	CLEANUP_FD int passed = take_descriptors(&record, &count);
 	if (n == 0)
 		return -EPIPE; // no message is empty, so this is the end
-	if ((record.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || count > 1)
+	// The kernel cuts the list of descriptors both where it is too long and where this process may
+	// not have another one; only the second leaves it empty.
+	bool lost = (record.msg_flags & MSG_CTRUNC) && count == 0;
+	if ((record.msg_flags & MSG_TRUNC) || ((record.msg_flags & MSG_CTRUNC) && !lost) || count > 1)
 		return -EBADMSG;
 	*ret_size = (size_t)n;
+	if (lost)
+		return -EMFILE;
 	*ret_fd = passed;
 	passed = -1;
 	return 0;
