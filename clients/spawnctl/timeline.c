@@ -43,6 +43,7 @@ static const char *climber_word(int climber)
 	}
 }
 
+// Where it waits is told of those alone that no signal wakes; the record has it of all.
 static void draw_member(const struct spawnd_member *member, FILE *out)
 {
 	char *comm = plain_text_escape(member->comm, 1);
@@ -51,7 +52,7 @@ static void draw_member(const struct spawnd_member *member, FILE *out)
 	fprintf(out, "%s[%" PRIu32 "]", comm ? comm : "?", member->pid);
 	if (member->state)
 		fprintf(out, " %c", member->state);
-	if (waits_in && *waits_in)
+	if (member->state == 'D' && waits_in && *waits_in)
 		fprintf(out, " in %s", waits_in);
 	free(comm);
 	free(waits_in);

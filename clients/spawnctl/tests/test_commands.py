@@ -188,7 +188,8 @@ def test_ps(ctl):
 
 
 def test_bytes_that_are_not_utf8(ctl):
-    process = ctl.spawn("--name", b"n\xff\\", "sh", "-c", "exec sleep 300 #\xe4\n".encode("latin-1"))
+    script = "exec sleep 300 #\xe4\n".encode("latin-1")
+    process = ctl.spawn("--name", b"n\xff\\", "sh", "-c", script)
     listed = ctl.json("ps")[0]
     as_proto.check("ProcessInfo", listed)
     assert listed["name"] == r"n\xff\\" and listed["argv"][2] == "exec sleep 300 #\\xe4\n"

@@ -149,7 +149,8 @@ def test_a_terminal_is_left_as_it_was(terminal):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_begins_the_climb(ctl, number):
-    client = ctl.start("run", "sh", "-c", "trap 'exit 9' INT; echo up; while :; do sleep 0.05; done")
+    client = ctl.start("run", "sh", "-c",
+                       "trap 'exit 9' INT; echo up; while :; do sleep 0.05; done")
     assert client.stdout.readline() == b"up\n"
     client.send_signal(number)
     assert client.wait(LIMIT_S) == 9
@@ -222,8 +223,8 @@ def test_ctrl_c_hurries_stop(ctl, terminal):
 
 def test_a_background_job_is_not_stopped_by_its_terminal(ctl, terminal):
     # sh -m: each job in a process group of its own; the job never reads its terminal.
-    at = Terminal(["/bin/sh", "-m", "-c", f'"{SPAWNCTL}" run sh -c "sleep 0.3; echo done" & wait $!; '
-                   'echo "status $?"'], ctl.environment)
+    script = f'"{SPAWNCTL}" run sh -c "sleep 0.3; echo done" & wait $!; echo "status $?"'
+    at = Terminal(["/bin/sh", "-m", "-c", script], ctl.environment)
     try:
         at.read_until("done\r\n")
         at.read_until("status 0\r\n")

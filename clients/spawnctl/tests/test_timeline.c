@@ -31,7 +31,7 @@ Test(timeline, a_climb_to_the_top)
 	        .left_count = 2,
 	        .n_left = 2,
 	        .left = {{.pid = 41, .comm = "sh", .state = 'S', .waits_in = "do_wait"},
-	            {.pid = 42, .comm = "sl\033eep", .state = 'R'}}},
+	            {.pid = 42, .comm = "sl\033eep", .state = 'D', .waits_in = "nfs_wait"}}},
 	    {.rung = 2,
 	        .action = SPAWND_SIGNAL,
 	        .at_ms = 1900,
@@ -59,7 +59,7 @@ Test(timeline, a_climb_to_the_top)
 
 	draws(&record, "     0.000 s  o  started\n"
 	               "     1.001 s  |  rung 1  INT to leader     hit 1   by client  2 left: "
-	               "sh[41] S in do_wait, sl\\x1beep[42] R\n"
+	               "sh[41] S, sl\\x1beep[42] D in nfs_wait\n"
 	               "     1.900 s  |  rung 2  TERM to tree      skipped\n"
 	               "     2.002 s  |  rung 3  KILL to tree      hit 2   by server  nobody left\n"
 	               "     2.002 s  x  killed by signal 9 (KILL)\n"
