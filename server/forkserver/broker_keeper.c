@@ -105,6 +105,8 @@ void keeper_on_death(struct root *root)
 	fd_close(&keeper->pidfd);
 	keeper->pid = 0;
 	keeper->ended = true;
+	keeper->refused_to_start =
+	    r == 0 && !keeper->ready && seen.code_kind == CLD_EXITED && seen.status != 0;
 	keeper->exit_status =
 	    r < 0 ? 1 : (seen.code_kind == CLD_EXITED ? seen.status : 128 + seen.status);
 	if (root->outbox.fd >= 0)

@@ -11,9 +11,10 @@ struct root;
 struct keeper {
 	pid_t pid; // 0: none
 	int pidfd;
-	bool ready;      // it said LINK_READY
-	bool ended;      // it is dead and reaped
-	int exit_status; // as a shell shows it: its code, or 128 + signal
+	bool ready;            // it said LINK_READY
+	bool ended;            // it is dead and reaped
+	bool refused_to_start; // it ended by itself, with a status of its own, before it was ready
+	int exit_status;       // as a shell shows it: its code, or 128 + signal
 	uint64_t started_us;
 	uint64_t next_ping_us;
 	uint32_t unanswered;

@@ -10,6 +10,7 @@
 
 #include "server/common/fd.h"
 #include "server/common/log.h"
+#include "server/common/options.h"
 #include "server/common/os.h"
 #include "server/forkserver/guard.h"
 #include "server/forkserver/notify.h"
@@ -17,21 +18,20 @@
 
 #define EXIT_USAGE 2
 
-static const char help[] =
-    "usage: spawnd [OPTION]...\n"
-    "Starts processes for its clients, cancels them, and tells how they ended.\n"
-    "\n"
-    "  --listen URL           where clients dial, ipc:///path (default: a socket under the\n"
-    "                         user's runtime directory; /run/spawnd for root)\n"
-    "  --config FILE          settings; options given here win over it\n"
-    "  --log-format FORMAT    text or json, on standard error (default: text)\n"
-    "  --broker PATH          the program spawnd-broker to run (default: the installed one,\n"
-    "                         else the one in the build folder, else $SPAWND_BROKER)\n"
-    "  --help                 this text\n"
-    "  --version              the version\n"
-    "\n"
-    "Once it serves it writes the line \"spawnd ready URL\" to standard output.\n"
-    "TERM or INT stops every process by its ladder, then the server; a second one at once.\n";
+static void print_help(void)
+{
+	fputs("usage: spawnd [OPTION]...\n"
+	      "Starts processes for its clients, cancels them, and tells how they ended.\n\n",
+	    stdout);
+	option_print_help(stdout);
+	fputs(
+	    "  --broker PATH                 the program spawnd-broker to run (default: the installed "
+	    "one,\n"
+	    "                                else the one in the build folder, else $SPAWND_BROKER)\n\n"
+	    "Once it serves it writes the line \"spawnd: ready URL\" to standard output.\n"
+	    "TERM or INT stops every process by its ladder, then the server; a second one at once.\n",
+	    stdout);
+}
 
 struct options {
 	const char *broker; // NULL: to be found
@@ -64,6 +64,20 @@ static void take_log_format(struct options *options, const char *value)
 	exit(EXIT_USAGE);
 }
 
+// Ends the program where it was only asked for words.
+static void answer_questions(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0)
+			print_help();
+		else if (strcmp(argv[i], "--version") == 0)
+			puts("spawnd " SPAWND_VERSION);
+		else
+			continue;
+		exit(0);
+	}
+}
+
 // Options that are not known here are the broker's to judge.
 static void parse(int argc, char **argv, struct options *ret_options)
 {
@@ -76,14 +90,6 @@ static void parse(int argc, char **argv, struct options *ret_options)
 	for (int i = 1; i < argc; i++) {
 		const char *value;
 		int first = i;
-		if (strcmp(argv[i], "--help") == 0) {
-			fputs(help, stdout);
-			exit(0);
-		}
-		if (strcmp(argv[i], "--version") == 0) {
-			puts("spawnd " SPAWND_VERSION);
-			exit(0);
-		}
 		if ((value = take_value(argv, &i, "--broker"))) {
 			options.broker = value;
 			continue;
@@ -165,6 +171,7 @@ static int run(const struct options *options, const char *broker)
 int main(int argc, char **argv)
 {
 	struct options options;
+	answer_questions(argc, argv);
 	parse(argc, argv, &options);
 	int r = clean_up_inheritance();
 	log_open("spawnd", options.log_format, LOG_LEVEL_INFO);

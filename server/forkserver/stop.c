@@ -70,7 +70,7 @@ void stop_on_broker_death(struct root *root)
 		return;
 	}
 	log_error("the broker is gone (status %d): the server ends", keeper->exit_status);
-	stop->exit_status = !keeper->ready && keeper->exit_status != 0 ? keeper->exit_status : 1;
+	stop->exit_status = keeper->refused_to_start ? keeper->exit_status : 1;
 	stop->stage = STOP_TERM;
 	stop->term_until_us = root->now_us + root->config.stop_term_wait_ms * 1000ull;
 	notify_stopping(root->setup->guard_channel);

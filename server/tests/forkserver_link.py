@@ -6,7 +6,7 @@ import mmap
 import os
 import pathlib
 import re
-import select
+import signal
 import socket
 import struct
 import subprocess
@@ -33,6 +33,9 @@ def hand_over():
 
 if __name__ == "__main__":
     hand_over()
+
+import pytest  # noqa: E402, not in the program
+from conftest import CHILDREN, SPAWND, strays, wait_for  # noqa: E402
 
 
 def enums():
@@ -144,7 +147,7 @@ def sealed(data, seals=0xf):
 class Root:
     """A running spawnd whose broker is the test."""
 
-    def __init__(self, spawnd, config=None, wrap=(), **popen):
+    def __init__(self, spawnd, config=None, launcher=None, **popen):
         self.folder = tempfile.TemporaryDirectory(prefix="forkserver-link-")
         path = os.path.join(self.folder.name, "socket")
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -154,9 +157,13 @@ class Root:
         broker = os.path.join(self.folder.name, "broker")
         pathlib.Path(broker).write_text(f"#!/bin/sh\nexec {sys.executable} -S {HERE}\n")
         os.chmod(broker, 0o755)
-        env = {**os.environ, "SPAWND_TEST_SOCKET": path, **popen.pop("env", {})}
-        self.process = subprocess.Popen([*wrap, str(spawnd), "--broker", broker], env=env,
-                                        stdout=subprocess.PIPE, **popen)
+        env = {**os.environ, "SPAWND_TEST_SOCKET": path}
+        command = [str(spawnd), "--broker", broker]
+        if launcher:  # somebody else starts it
+            self.process = None
+            launcher(command, env)
+        else:
+            self.process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, **popen)
         self.broker, _ = listener.accept()
         listener.close()
         data, ancillary, _, _ = self.broker.recvmsg(4, 64)
@@ -166,6 +173,8 @@ class Root:
         self.arrived, self.pings, self.gone = [], 0, False
         self.changed = threading.Condition()
         self.answer_pings = True
+        self.may_read = threading.Event()
+        self.may_read.set()
         self.reader = None
         self.next_request = self.serial = 0
         if config is not False:
@@ -200,6 +209,7 @@ class Root:
     def read(self):
         try:
             while record := self.link.recv(65536):
+                self.may_read.wait()
                 message = decode(record)
                 with self.changed:
                     if message.kind == "PING":
@@ -319,7 +329,7 @@ class Root:
 
     @property
     def pids(self):
-        return self.process.pid, self.hello.root_pid, self.broker_pid
+        return self.hello.guard_pid, self.hello.root_pid, self.broker_pid
 
     def stop(self, timeout=20):
         """Stops in order, as a broker would; the exit status."""
@@ -343,18 +353,108 @@ class Root:
             self.link.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
-        if self.process.poll() is None:
+        if self.process and self.process.poll() is None:
             try:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        self.process.stdout.close()
+        if self.process:
+            self.process.stdout.close()
         if self.reader:
             self.reader.join(5)
         self.link.close()
         self.folder.cleanup()
 
 
-def readable(fd, timeout=20):
-    return bool(select.select([fd], [], [], timeout)[0])
+# --- for the tests ------------------------------------------------------------------------------
+
+TRUE, CHILD = str(CHILDREN / "test-true"), str(CHILDREN / "test-child")
+STUBBORN = [CHILD, "ignore:2", "ignore:15", "daemon", "ignore:2", "ignore:15", "pause", "--",
+            "pause"]  # and an escaped grandchild just as stubborn
+KILL, TERM, INT, USR1, STOP = (int(s) for s in (
+    signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGSTOP))
+EXITED, KILLED, DUMPED = 1, 2, 3
+SUBREAPER, UNPROVED = E["PROOF_SUBREAPER"], E["PROOF_NONE"]
+CLOSED, FORCED = E["EOF_CLOSED"], E["EOF_FORCED"]
+
+
+@pytest.fixture
+def roots():
+    """Makes servers; whatever becomes of them, nothing of them is left."""
+    made = []
+
+    def make(*arguments, **options):
+        made.append(Root(SPAWND, *arguments, **options))
+        return made[-1]
+    yield make
+    for root in reversed(made):
+        root.close()
+    check_gone()
+
+
+@pytest.fixture
+def root(roots):
+    """One server that the test does not end."""
+    server = roots()
+    yield server
+    assert server.stop() == 0
+
+
+def check_gone(timeout=5):
+    wait_for(lambda: not strays(), f"no process is left; left: {strays()}", timeout)
+
+
+def fds(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def cpu_ticks(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def rss_kib(pid):
+    return int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4
+
+
+def ready(root, process, started, text="ready\n"):
+    """Waits until the child has said that it is ready."""
+    state = root.state(process)
+    said = root.ring_bytes(started.out_offset, started.out_size, 0, state.head).decode()
+    assert said.startswith(text), said
+
+
+def child(root, *words, **launch):
+    """A test-child that has said "ready"."""
+    process, started = root.spawn([CHILD, *words], io=[stdio(), stdio(PIPE)], **launch)
+    ready(root, process, started)
+    return process, started
+
+
+def members(root, process, n):
+    """Waits until the tree has n living members."""
+    wait_for(lambda: root.look(process).n_alive == n, f"{n} members")
+
+
+def forest(root, n=30):
+    trees = [root.spawn(STUBBORN)[0] for _ in range(n)]
+    for process in trees:
+        members(root, process, 2)
+    return trees
+
+
+def failed(root, argv, **launch):
+    """(step, errno) of a start that fails."""
+    process = root.start(argv, **launch)
+    answer = root.expect("START_FAILED", process_id=process)
+    return answer.stage, answer.error
+
+
+def refused(root, *arguments, **options):
+    """errno of a start that is refused."""
+    return root.expect("REFUSED", process_id=root.start(*arguments, **options)).error
+
+
+def stage(name):
+    return E["LAUNCH_" + name]
