@@ -28,7 +28,7 @@ static void print_help(void)
 	    "  --broker PATH                 the program spawnd-broker to run (default: the installed "
 	    "one,\n"
 	    "                                else the one in the build folder, else $SPAWND_BROKER)\n\n"
-	    "Once it serves it writes the line \"spawnd: ready URL\" to standard output.\n"
+	    "Once it serves it writes the line \"spawnd ready URL\" to standard output.\n"
 	    "TERM or INT stops every process by its ladder, then the server; a second one at once.\n",
 	    stdout);
 }
