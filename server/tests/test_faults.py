@@ -310,7 +310,7 @@ def pids_cgroup():
 def test_row_55_a_fork_bomb(server, client, clients, child, true, pids_cgroup):
     if not client.opened.capabilities.realtime_kill:
         pytest.skip("the server may not raise its priority here: a stated limit")
-    enter = f"echo $$ > {pids_cgroup}/cgroup.procs; exec {child} ignore:2 ignore:15 ready bomb:300 pause"
+    enter = f"echo $$ > {pids_cgroup}/cgroup.procs && exec {child} ignore:2 ignore:15 ready bomb:300 pause"
     answer = client.spawn("/bin/sh", "-c", enter, stdout="pipe", ladder=[rung(2, "LEADER", 200)])
     client.read_until(answer, b"ready")
     time.sleep(0.3)  # let it spread; nothing waits for this
