@@ -55,6 +55,7 @@ int call_start(struct call *call, const struct call_terms *terms, const Protobuf
 {
 	memset(call, 0, sizeof *call);
 	call->terms = *terms;
+	call->stranded_us = CLOCK_NEVER;
 	call->payload_size = protobuf_c_message_get_packed_size(payload);
 	if (call->payload_size > terms->max_message_bytes)
 		return -EMSGSIZE;
@@ -189,6 +190,27 @@ static enum call_outcome look(
 	}
 }
 
+static void note_reach(struct call *call, bool queued, uint64_t now_us)
+{
+	if (call->withdrawn)
+		return;
+	if (!queued || call->n_slots > 1)
+		call->stranded_us = CLOCK_NEVER;
+	else if (call->stranded_us == CLOCK_NEVER)
+		call->stranded_us = now_us;
+}
+
+uint64_t call_stranded_us(const struct call *call, uint64_t patience_us)
+{
+	return call->stranded_us == CLOCK_NEVER ? CLOCK_NEVER
+	                                        : clock_add_us(call->stranded_us, patience_us);
+}
+
+bool call_is_stranded(const struct call *call, uint64_t patience_us, uint64_t now_us)
+{
+	return now_us >= call_stranded_us(call, patience_us);
+}
+
 enum call_outcome call_step(struct call *call, uint64_t now_us, struct call_answer *ret_answer)
 {
 	bool queued = false;
@@ -199,6 +221,7 @@ enum call_outcome call_step(struct call *call, uint64_t now_us, struct call_answ
 			return outcome;
 		}
 	}
+	note_reach(call, queued, now_us);
 	if (queued || call->withdrawn || now_us < call->next_us)
 		return CALL_PENDING;
 	switch (send_attempt(call)) {
@@ -220,6 +243,7 @@ void call_again(struct call *call, uint64_t not_before_us)
 {
 	drop_slots(call);
 	call->next_us = not_before_us;
+	call->stranded_us = CLOCK_NEVER;
 }
 
 static bool any_queued(struct call *call)

@@ -40,6 +40,7 @@ struct call {
 	unsigned n_sent, n_lost;
 	uint64_t first_sent_us; // 0: nothing has left yet
 	uint64_t next_us;       // the next attempt
+	uint64_t stranded_us;   // since when no attempt has been with the server; CLOCK_NEVER: one is
 	bool live, withdrawn;
 };
 
@@ -66,6 +67,12 @@ enum call_outcome call_step(struct call *call, uint64_t now_us, struct call_answ
 
 // When call_step has something to do of itself; CLOCK_NEVER where only an event can bring it on.
 uint64_t call_due_us(const struct call *call);
+
+// True where the call has been without a connection for so long: no attempt is with the server.
+bool call_is_stranded(const struct call *call, uint64_t patience_us, uint64_t now_us);
+
+// When call_is_stranded may become true; CLOCK_NEVER while an attempt is with the server.
+uint64_t call_stranded_us(const struct call *call, uint64_t patience_us);
 
 // After an answer that means "nothing was done, ask later": goes on with the same id.
 void call_again(struct call *call, uint64_t not_before_us);

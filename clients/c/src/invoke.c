@@ -79,10 +79,13 @@ struct call_terms invoke_terms(
 	    .wake = &use->wake};
 }
 
-// Steps the call until it is decided or the deadline has come. CALL_PENDING: the deadline.
+// Steps the call until it is decided, its deadline has come, or the server cannot be reached for
+// the client's own timeout, which ends long waits whose server has gone. CALL_PENDING: one of the
+// latter.
 static enum call_outcome run(
     struct use *use, struct call *call, uint64_t deadline_us, struct call_answer *ret_answer)
 {
+	uint64_t patience_us = clock_us_of_ms(use->client->timeout_ms);
 	for (;;) {
 		uint64_t now_us = clock_now_us();
 		enum call_outcome outcome = call_step(call, now_us, ret_answer);
@@ -90,11 +93,13 @@ static enum call_outcome run(
 			return outcome;
 		if (client_is_closing(use->client))
 			return CALL_CLOSED;
-		if (now_us >= deadline_us) {
+		if (now_us >= deadline_us || call_is_stranded(call, patience_us, now_us)) {
 			call_withdraw(call);
 			return call_step(call, now_us, ret_answer);
 		}
-		wake_wait(&use->wake, clock_min_us(deadline_us, call_due_us(call)), -1);
+		uint64_t wake_us = clock_min_us(deadline_us, call_due_us(call));
+		wake_us = clock_min_us(wake_us, call_stranded_us(call, patience_us));
+		wake_wait(&use->wake, wake_us, -1);
 	}
 }
 
@@ -164,11 +169,11 @@ static enum turn finish(struct use *use, struct call *call, struct session *sess
 		}
 		if (outcome != CALL_PENDING)
 			invoke_failed(outcome, invocation->method, err);
-		else if (call->n_sent)
+		else if (call->n_sent && (invocation->recorded || call->stranded_us == CLOCK_NEVER))
 			invoke_indeterminate(err, invocation->method);
 		else
 			invoke_unreachable(use->client, err);
-		return call->n_sent ? TURN_UNSURE : TURN_DONE;
+		return call->n_sent && invocation->recorded ? TURN_UNSURE : TURN_DONE;
 	}
 }
 

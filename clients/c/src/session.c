@@ -197,6 +197,8 @@ int session_get(
 	if (result < 0)
 		return result;
 	session_drop(client, before);
+	if (client->remote)
+		wake_ring(&client->keeper_wake); // it has a lease to renew now
 	if (session->limits.max_message_bytes != CALL_MESSAGE_BYTES)
 		call_socket_set_limit(client->socket, session->limits.max_message_bytes);
 	*ret_session = session;

@@ -71,7 +71,7 @@ static void await_answered(
 // A silent server: the poll begins anew; under a wait without limit nothing else would ever end.
 static void check_silence(struct drive *drive, uint64_t now_us)
 {
-	stop_check_reach(drive, &drive->await, drive->await_begun_us, now_us);
+	stop_check_reach(drive, &drive->await, now_us);
 	if (drive->over || now_us < drive->await_silent_us)
 		return;
 	if (drive->machine.next_us == STOP_NEVER) {

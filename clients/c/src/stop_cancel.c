@@ -25,7 +25,6 @@ void stop_send_rung(struct drive *drive, uint8_t rung)
 	stop_end_call(&drive->cancel);
 	stop_end_call(&drive->nearer);
 	drive->cancel_left_told = false;
-	drive->cancel_begun_us = clock_now_us();
 	if (stop_start_cancel(drive, &drive->cancel, rung, drive->wait_ms[rung - 1]) < 0) {
 		error_memory(&drive->error);
 		stop_end(drive);
@@ -144,7 +143,7 @@ void stop_step_cancel(struct drive *drive, uint64_t now_us)
 	} else if (outcome != CALL_PENDING) {
 		stop_call_failed(drive, outcome, "Cancel");
 	} else {
-		stop_check_reach(drive, &drive->cancel, drive->cancel_begun_us, now_us);
+		stop_check_reach(drive, &drive->cancel, now_us);
 	}
 }
 

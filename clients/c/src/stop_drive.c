@@ -33,10 +33,10 @@ void stop_end_call(struct call *call)
 	call_end(call);
 }
 
-void stop_check_reach(struct drive *drive, struct call *call, uint64_t begun_us, uint64_t now_us)
+void stop_check_reach(struct drive *drive, struct call *call, uint64_t now_us)
 {
 	uint64_t patience_us = clock_us_of_ms(drive->client->timeout_ms);
-	if (!call->live || call->n_sent || now_us < clock_add_us(begun_us, patience_us))
+	if (!call->live || !call_is_stranded(call, patience_us, now_us))
 		return;
 	invoke_unreachable(drive->client, &drive->error);
 	stop_end(drive);
@@ -173,15 +173,12 @@ static void take_wants(struct drive *drive)
 
 /* ---- the loop -------------------------------------------------------------------------- */
 
-static uint64_t call_wake_us(const struct drive *drive, const struct call *call, uint64_t begun_us)
+static uint64_t call_wake_us(const struct drive *drive, const struct call *call)
 {
 	if (!call->live)
 		return CLOCK_NEVER;
-	uint64_t due_us = call_due_us(call);
-	if (!call->n_sent)
-		due_us =
-		    clock_min_us(due_us, clock_add_us(begun_us, clock_us_of_ms(drive->client->timeout_ms)));
-	return due_us;
+	uint64_t patience_us = clock_us_of_ms(drive->client->timeout_ms);
+	return clock_min_us(call_due_us(call), call_stranded_us(call, patience_us));
 }
 
 static uint64_t next_wake_us(const struct drive *drive)
@@ -189,7 +186,7 @@ static uint64_t next_wake_us(const struct drive *drive)
 	uint64_t wake_us = CLOCK_NEVER;
 	if (drive->machine.sent)
 		wake_us = drive->machine.next_us;
-	wake_us = clock_min_us(wake_us, call_wake_us(drive, &drive->cancel, drive->cancel_begun_us));
+	wake_us = clock_min_us(wake_us, call_wake_us(drive, &drive->cancel));
 	if (drive->nearer.live) {
 		wake_us = clock_min_us(wake_us, call_due_us(&drive->nearer));
 		if (drive->nearer.first_sent_us && !drive->nearer_told)
@@ -198,7 +195,7 @@ static uint64_t next_wake_us(const struct drive *drive)
 	}
 	if (!drive->await.live)
 		return clock_min_us(wake_us, drive->await_next_us);
-	wake_us = clock_min_us(wake_us, call_wake_us(drive, &drive->await, drive->await_begun_us));
+	wake_us = clock_min_us(wake_us, call_wake_us(drive, &drive->await));
 	return clock_min_us(wake_us, drive->await_silent_us);
 }
 

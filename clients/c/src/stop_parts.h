@@ -23,7 +23,6 @@ struct drive {
 	uint64_t wait_ms[SPAWND_RUNGS_MAX]; // of each rung, as asked for
 
 	struct call cancel; // of the machine's rung
-	uint64_t cancel_begun_us;
 	bool cancel_left_told, cancel_not_found;
 	struct call nearer; // a join of the same rung with a shorter wait
 	uint8_t nearer_rung;
@@ -45,7 +44,7 @@ void stop_lost(struct drive *drive);
 void stop_call_failed(struct drive *drive, enum call_outcome outcome, const char *method);
 
 // Ends the climb where nothing can be sent to the server: bounded, as every call is. (RPC-7)
-void stop_check_reach(struct drive *drive, struct call *call, uint64_t begun_us, uint64_t now_us);
+void stop_check_reach(struct drive *drive, struct call *call, uint64_t now_us);
 
 // Tells the machine, and does what it asks for; tells the members.
 void stop_feed(struct drive *drive, struct stop_event event);

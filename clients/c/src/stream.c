@@ -203,16 +203,19 @@ int spawnd_write_stdin(spawnd_client *client, const struct spawnd_process *proce
 	int result;
 	for (;;) {
 		uint64_t asked_us = clock_now_us();
+		size_t left = writing.left;
 		result = write_once(&streaming, &writing, most, err);
-		if (result < 0 || writing.state.broken || writing.state.closed || !writing.left ||
-		    clock_now_us() >= streaming.until_us)
+		if (result < 0 || writing.state.broken || writing.state.closed || !writing.left)
 			break;
-		if (clock_now_us() < asked_us + AWAIT_INTERVAL_US &&
-		    writing.state.offset == writing.offset &&
-		    client_pause(&streaming.use, asked_us + 1000, err) < 0) {
-			result = -1;
+		// A piece that was taken whole says nothing about the next: that is asked for at once.
+		if (left - writing.left == (left < most ? left : most))
+			continue;
+		if (clock_now_us() >= streaming.until_us)
 			break;
-		}
+		uint64_t again_us = asked_us + (left == writing.left ? AWAIT_INTERVAL_US : 0);
+		result = client_pause(&streaming.use, clock_min_us(again_us, streaming.until_us), err);
+		if (result < 0)
+			break;
 	}
 	client_leave(&streaming.use);
 	if (result == 0 && ret_state)

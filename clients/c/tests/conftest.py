@@ -13,9 +13,8 @@ _spec = importlib.util.spec_from_file_location("server_fixtures", ROOT / "server
 server_fixtures = importlib.util.module_from_spec(_spec)
 sys.modules["server_fixtures"] = server_fixtures
 _spec.loader.exec_module(server_fixtures)
-shared_server, server, fresh_server, child, true = (
-    server_fixtures.shared_server, server_fixtures.server, server_fixtures.fresh_server,
-    server_fixtures.child, server_fixtures.true)
+globals().update({name: value for name, value in vars(server_fixtures).items()
+                  if hasattr(value, "_pytestfixturefunction")})
 
 
 def pytest_configure(config):
