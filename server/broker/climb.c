@@ -1,6 +1,7 @@
 // Carries out ladders: rungs to the root, entries into the journal, deadlines into the heap.
 #include "server/broker/climb.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,8 @@
 #include "server/broker/proctable.h"
 #include "server/common/clock.h"
 #include "server/common/log.h"
+
+#define ACT_AGAIN_MS 20u // after the root had no room for a rung
 
 static void plan(struct process *process)
 {
@@ -98,8 +101,11 @@ void climb_due(void *user, uint64_t now)
 void climb_cancel(
     struct process *process, uint64_t session_id, uint32_t rung, uint64_t wait_ms, bool delegate)
 {
-	process->climber_session = session_id;
-	carry_out(process, ladder_cancel(&process->ladder, now_ms(), rung, wait_ms, delegate));
+	struct ladder_output output =
+	    ladder_cancel(&process->ladder, now_ms(), rung, wait_ms, delegate);
+	if (output.act)
+		process->climber_session = session_id; // who joins is not waited for
+	carry_out(process, output);
 }
 
 // Who was alive just before this rung acted was left by the one that had acted before it.
@@ -132,10 +138,27 @@ static void rung_acted(struct process *process, const struct link_acted *message
 	exits_rung_acted(process);
 }
 
+// The root had no room for the rung: it has not acted and must not count as if it had.
+static void plan_again(struct process *process, uint32_t rung)
+{
+	if (rung == process->ladder.reached)
+		deadlines_set(&process->broker->deadlines, &process->act_due, now_ms() + ACT_AGAIN_MS);
+}
+
+void climb_again_due(void *user, uint64_t now)
+{
+	struct process *process = user;
+	(void)now;
+	if (process_is_alive(process) && process->ladder.acted < process->ladder.reached)
+		send_rung(process, process->ladder.reached);
+}
+
 void climb_acted(struct process *process, const struct link_acted *message)
 {
 	if (message->rung == 0)
-		exits_signal_sent(process, message->serial, message->hit);
+		exits_signal_sent(process, message);
+	else if (message->error == EAGAIN)
+		plan_again(process, message->rung);
 	else if (message->rung <= process->ladder.n_rungs && process_is_alive(process))
 		rung_acted(process, message);
 }

@@ -13,6 +13,9 @@ struct process;
 // The due function of a process's climb_due: the server climbs on.
 void climb_due(void *process, uint64_t now_ms);
 
+// The due function of a process's act_due: sends a rung again for which the root had no room.
+void climb_again_due(void *process, uint64_t now_ms);
+
 // A client's Cancel; rung and wait_ms have been checked.
 void climb_cancel(
     struct process *process, uint64_t session_id, uint32_t rung, uint64_t wait_ms, bool delegate);

@@ -203,13 +203,25 @@ void exits_rung_acted(struct process *process)
 	wake(process);
 }
 
-void exits_signal_sent(struct process *process, uint64_t serial, uint32_t hit)
+static void refuse_signal(struct call *call)
+{
+	struct refusal refusal;
+	refuse_limit(&refusal, REFUSAL_LIMIT, "max_processes", call->broker->hello.max_processes,
+	    "too many signals wait for starts: send it again");
+	reply_refusal(call, &refusal);
+}
+
+void exits_signal_sent(struct process *process, const struct link_acted *message)
 {
 	struct call *call, *next;
 	DL_FOREACH_SAFE2(process->parked, call, next, park_next)
 	{
-		if (call->park == PARK_SIGNAL && call->serial == serial)
-			op_signal_finish(call, hit);
+		if (call->park != PARK_SIGNAL || call->serial != message->serial)
+			continue;
+		if (message->error == EAGAIN)
+			refuse_signal(call);
+		else
+			op_signal_finish(call, message->hit);
 	}
 }
 

@@ -34,7 +34,7 @@ void exits_tree_empty(struct process *process, const struct link_tree_empty *mes
 
 // Answers the Cancels that waited for a rung, and the Signal that waited for its serial.
 void exits_rung_acted(struct process *process);
-void exits_signal_sent(struct process *process, uint64_t serial, uint32_t hit);
+void exits_signal_sent(struct process *process, const struct link_acted *message);
 
 // The last wait is over without an end.
 void exits_unreaped(struct process *process);

@@ -30,6 +30,7 @@ int process_add(struct broker *broker, const struct link_key *key, const struct 
 	process->name = *name;
 	process->phase = PROCESS_STARTING;
 	deadline_init(&process->climb_due, climb_due, process);
+	deadline_init(&process->act_due, climb_again_due, process);
 	deadline_init(&process->run_due, NULL, process);
 	deadline_init(&process->retention_due, retention_over, process);
 	HASH_ADD(hh_id, broker->processes_by_id, id, sizeof process->id, process);
@@ -88,6 +89,7 @@ static void remove_process(struct process *process)
 {
 	struct broker *broker = process->broker;
 	deadlines_set(&broker->deadlines, &process->climb_due, DEADLINE_NEVER);
+	deadlines_set(&broker->deadlines, &process->act_due, DEADLINE_NEVER);
 	deadlines_set(&broker->deadlines, &process->run_due, DEADLINE_NEVER);
 	deadlines_set(&broker->deadlines, &process->retention_due, DEADLINE_NEVER);
 	HASH_DELETE(hh_id, broker->processes_by_id, process);

@@ -86,7 +86,7 @@ struct process {
 	uint64_t climber_session;                        // of the last Cancel that climbed
 	uint64_t rung_signals, call_signals; // bit n-1: signal n was sent by a rung, by a Signal call
 	uint32_t blocked;                    // enum link_blocked
-	struct deadline climb_due, run_due, retention_due;
+	struct deadline climb_due, act_due, run_due, retention_due;
 
 	int fail_stage, fail_error; // the start failed
 	struct link_leader_exited exit;
