@@ -463,12 +463,12 @@ static uint32_t sort_due(struct root *root)
 
 // A member that forked while it was being signalled has a child that was not: passes go on until
 // none meets anybody new.
-static void repeat(struct root *root, uint32_t n_due)
+static void repeat(struct root *root, uint32_t first, uint32_t end)
 {
 	uint64_t begun_us = now_us();
 	for (int round = 1; round < ROUNDS_MAX && now_us() - begun_us < TURN_BUDGET_US; round++) {
 		bool any = false, scanned = false;
-		for (uint32_t i = 0; i < n_due; i++) {
+		for (uint32_t i = first; i < end; i++) {
 			struct tree_act *act = &root->trees.acts[i];
 			struct slot *slot = act->again ? slots_find(&root->slots, act->process_id) : NULL;
 			if (!slot)
@@ -485,6 +485,19 @@ static void repeat(struct root *root, uint32_t n_due)
 	}
 }
 
+// Where the acts from first on that are for different processes end. Two for one process go one
+// after the other: only the last act that met a member is remembered, and mixed passes would each
+// take its members for new ones and signal them again.
+static uint32_t end_of_batch(const struct trees *trees, uint32_t first, uint32_t n_due)
+{
+	uint32_t end = first + 1;
+	for (; end < n_due; end++)
+		for (uint32_t i = first; i < end; i++)
+			if (trees->acts[i].process_id == trees->acts[end].process_id)
+				return end;
+	return end;
+}
+
 static void run_acts(struct root *root)
 {
 	struct trees *trees = &root->trees;
@@ -496,9 +509,12 @@ static void run_acts(struct root *root)
 		return;
 	if (needs_scan(root, n_due))
 		reap_scan(root);
-	for (uint32_t i = 0; i < n_due; i++)
-		carry_out(root, &trees->acts[i]);
-	repeat(root, n_due);
+	for (uint32_t first = 0, end; first < n_due; first = end) {
+		end = end_of_batch(trees, first, n_due);
+		for (uint32_t i = first; i < end; i++)
+			carry_out(root, &trees->acts[i]);
+		repeat(root, first, end);
+	}
 	for (uint32_t i = 0; i < n_due; i++) {
 		struct tree_act *act = &trees->acts[i];
 		if (act->error == 0 && act->hit == 0)
