@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+static void fill(struct spawnd_error *err, int kind, int sys_errno, const char *format,
+    va_list args) __attribute__((format(printf, 4, 0)));
+
 static void fill(
     struct spawnd_error *err, int kind, int sys_errno, const char *format, va_list args)
 {
