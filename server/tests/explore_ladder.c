@@ -256,10 +256,10 @@ static void explore_above(struct run *run, struct ladder_rung *rungs, size_t n_b
 			explore(run, rungs, n + 1);
 			continue;
 		}
-		for (uint8_t scope = LADDER_LEADER; scope <= LADDER_TREE; scope++) {
+		for (unsigned scope = LADDER_LEADER; scope <= LADDER_TREE; scope++) {
 			if (scope == LADDER_GROUP && n_below > 1 && !run->all)
 				continue;
-			rungs[n] = (struct ladder_rung){LADDER_SIGNAL, SIGTERM, scope, waits[wait]};
+			rungs[n] = (struct ladder_rung){LADDER_SIGNAL, SIGTERM, (uint8_t)scope, waits[wait]};
 			explore_above(run, rungs, n_below, n + 1);
 		}
 	}

@@ -239,6 +239,16 @@ static const char *check_due(const struct ladder *before, const struct ladder *a
 	return NULL;
 }
 
+static bool are_same_rungs(const struct ladder *a, const struct ladder *b)
+{
+	bool same = a->n_rungs == b->n_rungs;
+	for (size_t i = 0; same && i < a->n_rungs; i++)
+		same = a->rungs[i].action == b->rungs[i].action &&
+		       a->rungs[i].signal == b->rungs[i].signal && a->rungs[i].scope == b->rungs[i].scope &&
+		       a->rungs[i].wait_ms == b->rungs[i].wait_ms;
+	return same;
+}
+
 const char *watch_step(
     struct ladder *ladder, struct watch *watch, uint64_t now_ms, const struct watch_event *event)
 {
@@ -252,7 +262,7 @@ const char *watch_step(
 		return violated;
 	if (output.unreaped != end_owed)
 		return "the end of the last wait is not said when it comes";
-	if (memcmp(before.rungs, ladder->rungs, sizeof(before.rungs)) != 0)
+	if (!are_same_rungs(&before, ladder))
 		return "the stored rungs changed";
 	watch->reported |= output.unreaped;
 	remember(watch, ladder, now_ms, event, output.act);
