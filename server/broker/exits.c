@@ -143,6 +143,7 @@ void exits_start_failed(struct process *process, const struct link_start_failed 
 	process_ended(process);
 	wake(process);
 	streams_ended(process);
+	process_retain(process);
 	shutdown_step(broker);
 }
 
@@ -195,6 +196,7 @@ void exits_tree_empty(struct process *process, const struct link_tree_empty *mes
 	process_ended(process);
 	wake(process);
 	streams_ended(process);
+	process_retain(process);
 	shutdown_step(broker);
 }
 

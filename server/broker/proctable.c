@@ -164,7 +164,7 @@ static void release_oldest(struct broker *broker, const struct principal *princi
 // A record of a session is kept until it is released; after the session, for a time, counted from
 // the later of its end and the session's. Streams need no time of their own: without an owner they
 // end with the tree. (AWT-6)
-static void plan_retention(struct process *process)
+void process_retain(struct process *process)
 {
 	struct broker *broker = process->broker;
 	if (process->phase != PROCESS_ENDED || !process->owner_lost || process->retained)
@@ -196,13 +196,12 @@ void process_ended(struct process *process)
 		session->n_unreleased++;
 	deadlines_set(&process->broker->deadlines, &process->climb_due, DEADLINE_NEVER);
 	deadlines_set(&process->broker->deadlines, &process->run_due, DEADLINE_NEVER);
-	plan_retention(process);
 }
 
 void process_owner_gone(struct process *process, struct session *session)
 {
 	leave_session(process, session);
-	plan_retention(process);
+	process_retain(process);
 }
 
 bool process_is_alive(const struct process *process)

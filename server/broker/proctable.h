@@ -122,10 +122,14 @@ struct process *process_find_key(struct broker *broker, const struct link_key *k
 // The live process that has the name, or NULL. name->size is not 0.
 struct process *process_find_name(struct broker *broker, const struct process_name *name);
 
-// Its tree is empty or its start has failed: the name is free, retention may begin.
+// Its tree is empty or its start has failed: the name is free.
 void process_ended(struct process *process);
 
-// Its session has ended: it leaves the session's list, and retention may begin.
+// Everybody has heard of its end: retention may begin. It may be gone afterwards.
+void process_retain(struct process *process);
+
+// Its session has ended: it leaves the session's list, and retention may begin. It may be gone
+// afterwards.
 void process_owner_gone(struct process *process, struct session *session);
 
 // Is its start undecided or its tree not empty?
