@@ -77,15 +77,13 @@ static void give_up(struct call *call)
 // Those who still wait for a process that does not end hear so.
 static void answer_parked(struct broker *broker)
 {
-	struct connection *connection, *next_connection;
-	HASH_ITER(hh, broker->connections, connection, next_connection)
+	struct process *process, *next_process;
+	HASH_ITER(hh_id, broker->processes_by_id, process, next_process)
 	{
+		// By process: the calls of a connection may end together, as repetitions of one do.
 		struct call *call, *next;
-		DL_FOREACH_SAFE(connection->calls, call, next)
-		{
-			if (call->park != PARK_NONE)
-				give_up(call);
-		}
+		DL_FOREACH_SAFE2(process->parked, call, next, park_next)
+		give_up(call);
 	}
 }
 
