@@ -79,6 +79,7 @@ int session_open(struct broker *broker, struct connection *connection, const cha
 	session->id = broker->hello.epoch << 32 | broker->next_session++;
 	session->broker = broker;
 	session->uid = connection->uid;
+	session->owner_pidfd = -1;
 	strncpy(session->client, client, SESSION_CLIENT_MAX);
 	requests_init(&session->requests, memory, FIRST_REQUESTS);
 	lease_open(&session->lease, now_ms(), lease_ms, true);
@@ -182,12 +183,25 @@ static void answer_parked(const struct session *session)
 	}
 }
 
+// A client may open and close sessions on one connection without end.
+static void leave_connections(const struct session *session)
+{
+	struct connection *connection, *next;
+	HASH_ITER(hh, session->broker->connections, connection, next)
+	{
+		for (uint32_t i = 0; i < connection->n_sessions; i++)
+			if (connection->sessions[i] == session->id)
+				connection->sessions[i] = connection->sessions[--connection->n_sessions];
+	}
+}
+
 void session_end(struct session *session, enum lease_end why)
 {
 	struct broker *broker = session->broker;
 	log_info("session %016llx of %s ended: %s", (unsigned long long)session->id,
 	    session->client[0] ? session->client : "a client", end_words[why]);
 	HASH_DEL(broker->sessions, session);
+	leave_connections(session);
 	answer_parked(session);
 	orphan_processes(session);
 	keepsake_drop_session(session);
