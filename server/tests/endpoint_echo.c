@@ -198,6 +198,8 @@ static void read_setting(struct endpoint_config *config, const char *setting)
 		config->allowed_uid = (uid_t)number;
 	else if (begins(setting, strlen(setting), "max_connection_bytes="))
 		config->max_connection_bytes = number;
+	else if (begins(setting, strlen(setting), "leave_calls="))
+		config->leave_calls = number != 0;
 	else
 		fail("no such setting");
 }

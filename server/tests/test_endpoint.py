@@ -434,9 +434,13 @@ def close_at_once(path):
         peer.connect(str(path))
 
 
-def test_connect_and_close_peers(start):
-    """200 of them: new clients are served within 2 s, old connections notice nothing."""
-    echo = start()
+@pytest.mark.parametrize("setting, most_s", [("leave_calls=0", 0.5), ("leave_calls=1", 2)])
+def test_connect_and_close_peers(start, setting, most_s):
+    """200 of them: new clients are served in time, old connections notice nothing.
+
+    With leave_calls nng before 1.6 loses its listener, and it is replaced.
+    """
+    echo = start(setting)
     old = [Peer(echo.path) for _ in range(5)]
     parked = [peer.send(b"park") for peer in old]
     for _ in range(200):
@@ -445,51 +449,30 @@ def test_connect_and_close_peers(start):
         except OSError:
             pass
     began = time.monotonic()
-    assert is_served(echo.path, 2), echo.log()
-    print(f"served again after {time.monotonic() - began:.2f} s")
+    assert is_served(echo.path, most_s), echo.log()
     with Peer(echo.path) as other:
+        print(f"served after {time.monotonic() - began:.2f} s, {other.count()['repairs']} repairs")
         assert other.ask(b"free") == b"done"
-        count = other.count()
-        assert count["connections"] == 6 and count["connected"] >= 6
+        wait_for(lambda: other.count()["connections"] == 6, "the check itself is not counted")
+        assert setting == "leave_calls=1" or other.count()["repairs"] == 0
     for peer, number in zip(old, parked):
         assert peer.receive() == (number, b"freed")
         assert peer.ask(b"x") == b"x"
         peer.close()
 
 
-def test_client_caught_by_a_lost_listener_is_let_go(start):
-    """Who connects between the loss of the listener and its repair must not hang."""
-    echo = start()
-    with Peer(echo.path) as old:
-        for _ in range(20):
-            close_at_once(echo.path)
-        caught = Peer(echo.path, handshake=False)
-        caught.socket.sendall(HELLO + frame(1, b"hello"))
-        began = time.monotonic()
-        caught.socket.settimeout(4)
-        try:
-            served = caught.read(8) == HELLO_BACK and caught.receive() == (1, b"hello")
-        except (EOFError, ConnectionError):
-            served = False
-        assert time.monotonic() - began < 2.5
-        print("served" if served else "let go", f"after {time.monotonic() - began:.2f} s")
-        assert is_served(echo.path, 2)
-        assert old.ask(b"x") == b"x"
-        caught.close()
-
-
-def test_repaired_again_and_again_leaves_no_descriptor(start):
-    """Replaced listeners go once they have been empty for 10 s, what nng leaves 10 s later."""
+def test_client_amid_connect_and_close_peers(start):
+    """Who connects among them is served at once: no connection hangs, no descriptor stays."""
     echo = start()
     with Peer(echo.path) as old:
         before = echo.descriptors()
-        for _ in range(3):
-            for _ in range(20):
+        for _ in range(50):
+            for _ in range(5):
                 close_at_once(echo.path)
-            assert is_served(echo.path, 3)
-        wait_for(lambda: echo.descriptors() <= before + 4, "descriptors are back", timeout=40)
-        assert old.ask(b"x") == b"x"
-        print(old.count()["repairs"], "repairs")
+            with Peer(echo.path, timeout=2) as caught:
+                assert caught.ask(b"hello") == b"hello"
+        assert old.count()["repairs"] == 0
+        wait_for(lambda: echo.descriptors() <= before + 3, "descriptors are back")
 
 
 @pytest.mark.parametrize("garbage", [
