@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -97,8 +98,6 @@ static bool tell(struct endpoint_node *node, struct endpoint_event *event)
 		fill_peer(event, request->peer);
 		endpoint_retire(request);
 		return true;
-	case ENDPOINT_NODE_CUT:
-		break;
 	}
 	return false;
 }
@@ -113,25 +112,15 @@ static void answer_own(struct endpoint *endpoint, struct endpoint_request *reque
 bool endpoint_next(struct endpoint *endpoint, struct endpoint_event *ret_event)
 {
 	for (;;) {
-		nng_pipe cut = NNG_PIPE_INITIALIZER;
 		endpoint_arm(endpoint);
 		pthread_mutex_lock(&endpoint->lock);
 		struct endpoint_node *node = pop(endpoint);
 		bool told = node && tell(node, ret_event);
 		bool own = told && ret_event->kind == ENDPOINT_REQUEST && ret_event->request->peer->own;
-		if (node && node->kind == ENDPOINT_NODE_CUT) {
-			struct endpoint_peer *peer = node->owner;
-			cut = peer->pipe;
-			peer->n_requests--; // the queue's own
-			endpoint_forget_peer(peer);
-		}
 		pthread_mutex_unlock(&endpoint->lock);
-		if (nng_pipe_id(cut) > 0)
-			nng_pipe_close(cut);
-		if (own)
-			answer_own(endpoint, ret_event->request);
-		else if (told || !node)
+		if (!own)
 			return told;
+		answer_own(endpoint, ret_event->request);
 	}
 }
 
@@ -204,16 +193,28 @@ static int open_socket(struct endpoint *endpoint, char *ret_error, size_t error_
 	return endpoint_add_listener(endpoint, ret_error, error_size);
 }
 
+// Half of the descriptors at most are for clients: who is refused is told at once, while a process
+// out of descriptors serves nobody new and cannot start anything.
+static void limit_connections(struct endpoint_config *config)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+	    limit.rlim_cur / 2 < config->max_connections_per_peer)
+		config->max_connections_per_peer = (uint32_t)(limit.rlim_cur / 2);
+}
+
 static int make(const struct endpoint_config *config, struct endpoint **ret_endpoint)
 {
 	struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
 	if (!endpoint)
 		return -ENOMEM;
 	endpoint->config = *config;
+	limit_connections(&endpoint->config);
 	if (endpoint->config.max_unsent == 0)
 		endpoint->config.max_unsent = config->max_requests;
 	if (endpoint->config.max_connection_bytes == 0)
 		endpoint->config.max_connection_bytes = CONNECTION_BYTES;
+	endpoint_calls_leave_alone(config->leave_calls);
 	endpoint->lock_fd = -1;
 	endpoint->watch.fd = -1;
 	endpoint->last = &endpoint->first;
@@ -285,12 +286,9 @@ static void free_queue(struct endpoint *endpoint)
 	while ((node = endpoint->first) != NULL) {
 		struct endpoint_peer *peer = node->owner;
 		endpoint->first = node->next;
-		if (node->kind == ENDPOINT_NODE_CUT)
-			peer->n_requests--;
-		else if (node->kind == ENDPOINT_NODE_CLOSED)
-			peer->told_closed = true;
-		else
+		if (node->kind != ENDPOINT_NODE_CLOSED)
 			continue;
+		peer->told_closed = true;
 		endpoint_forget_peer(peer);
 	}
 }

@@ -14,15 +14,14 @@ struct endpoint_config {
 	const char *url;          // "ipc:///absolute/path"
 	size_t max_message_bytes; // larger ones close their connection
 	size_t max_requests;      // held at once (parked and being answered); above: not read any more
-	uint32_t max_connections_per_peer; // of one uid
+	uint32_t max_connections_per_peer; // of one uid; at most half of the descriptors
 	uid_t allowed_uid;                 // besides root; others are refused at connect
 	uint32_t send_timeout_ms;          // a client that does not read so long is disconnected
-	bool make_directory; // the default path: make and check its directory for this user alone
-	pid_t holder;        // whom a second server names; 0: this process
-	size_t
-	    max_unsent; // answers that one client leaves unread; above: disconnected; 0: max_requests
-	size_t
-	    max_connection_bytes; // of requests held and answers unread; above: disconnected; 0: 64 MiB
+	bool make_directory;         // the default path: make and check its directory for this user
+	pid_t holder;                // whom a second server names; 0: this process
+	size_t max_unsent;           // answers unread by one client, else disconnected; 0: max_requests
+	size_t max_connection_bytes; // held for one client, else disconnected; 0: 64 MiB
+	bool leave_calls;            // tests alone: see endpoint_calls.c
 };
 
 enum endpoint_event_kind {

@@ -50,6 +50,7 @@ static void discharge(struct endpoint_request *request)
 
 void endpoint_retire(struct endpoint_request *request)
 {
+	request->endpoint->n_retired++;
 	leave_peer(request);
 	put_idle(request);
 }

@@ -21,7 +21,6 @@
 enum endpoint_node_kind {
 	ENDPOINT_NODE_CONNECTED = 1, // owner: peer
 	ENDPOINT_NODE_CLOSED,        // peer
-	ENDPOINT_NODE_CUT,           // peer: to be disconnected
 	ENDPOINT_NODE_REQUEST,       // request
 	ENDPOINT_NODE_ANSWERED,      // request
 };
@@ -51,13 +50,15 @@ struct endpoint_peer {
 	uid_t uid;
 	gid_t gid;
 	pid_t pid;
+	int fd;    // nng's; valid with the lock and as long as the peer is not gone; -1: not known
 	bool own;  // this process's own check of the listener
 	bool gone; // removed: not in the table
 	bool cut;
+	uint64_t cut_ms;     // 0: nng was asked to close it
 	uint32_t n_requests; // held and being answered: each points here
 	uint32_t n_unsent;
 	size_t bytes; // of requests held and answers unread
-	struct endpoint_node connected, closed, cut_node;
+	struct endpoint_node connected, closed;
 	bool told_closed; // freed when this is so and n_requests is 0
 };
 
@@ -109,6 +110,7 @@ struct endpoint {
 	struct endpoint_counters counters;
 	bool closing;
 	struct endpoint_listener *listeners; // the serving one first
+	uint64_t n_retired;                  // requests that were done with, ever
 
 	// The caller's thread alone.
 	struct endpoint_request *open;
@@ -118,10 +120,11 @@ struct endpoint {
 	struct endpoint_watch {
 		int fd; // of the check under way; -1: none
 		uint64_t began_ms;
-		uint64_t next_check_ms, next_look_ms, next_sweep_ms;
+		uint64_t next_check_ms, next_look_ms;
 		bool told_foreign;
-		struct endpoint_hung *hung; // connections that showed unread input in the last sweep
-		size_t n_hung;
+		uint64_t n_retired; // at the last look
+		uint64_t moved_ms;  // when something was last done with, or there was room
+		uint64_t stuck_ms;  // so long without: somebody is disconnected
 	} watch;
 };
 
@@ -146,8 +149,14 @@ void endpoint_free_contexts(struct endpoint *endpoint);
 int endpoint_notify_pipes(struct endpoint *endpoint);
 // With the lock: NULL where it is unknown or gone.
 struct endpoint_peer *endpoint_find_peer(struct endpoint *endpoint, nng_pipe pipe);
-// With the lock: asks the caller's thread to disconnect it.
+// With the lock: disconnects it; its CLOSED follows.
 void endpoint_cut_peer(struct endpoint *endpoint, struct endpoint_peer *peer);
+// Closes those that were disconnected before that time and are still there. The caller's thread.
+void endpoint_close_cut(struct endpoint *endpoint, uint64_t before_ms);
+// With the lock: disconnects those whose clients have hung up.
+void endpoint_cut_hung_up(struct endpoint *endpoint);
+// With the lock: the connection with the most requests; NULL: there is none.
+struct endpoint_peer *endpoint_find_busiest(struct endpoint *endpoint);
 // With the lock: frees it once nothing points to it.
 void endpoint_forget_peer(struct endpoint_peer *peer);
 
@@ -171,6 +180,8 @@ void endpoint_free_listeners(struct endpoint *endpoint);
 // --- endpoint_watch.c -------------------------------------------------------------------------
 void endpoint_stop_watch(struct endpoint *endpoint);
 
-// --- endpoint_sweep.c -------------------------------------------------------------------------
-// Ends connections that hang in a replaced listener of nng before 1.6: taken in, but never served.
-void endpoint_sweep(struct endpoint *endpoint);
+// --- endpoint_calls.c -------------------------------------------------------------------------
+// Tests alone: nng's calls stay as they are, with all that follows.
+void endpoint_calls_leave_alone(bool leave);
+// The descriptor whose peer's identity this thread asked for last; -1: none since the last call.
+int endpoint_calls_last_asked(void);

@@ -1,10 +1,14 @@
 // The connections of the endpoint: who is at the other end, decided once when a connection comes.
 #include "server/broker/endpoint_parts.h"
 
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <nng/transport/ipc/ipc.h>
+
+#include "server/common/clock.h"
 
 static struct endpoint_peer **bucket_of(struct endpoint *endpoint, nng_pipe pipe)
 {
@@ -25,14 +29,52 @@ void endpoint_forget_peer(struct endpoint_peer *peer)
 		free(peer);
 }
 
+// Ended from below, the connection ends as if its client had gone; nng is asked to close it only
+// where that does not help, because it is not reading.
 void endpoint_cut_peer(struct endpoint *endpoint, struct endpoint_peer *peer)
 {
 	if (peer->cut || peer->gone)
 		return;
 	peer->cut = true;
-	peer->n_requests++; // the queue's own, so that the peer outlives its node
-	endpoint->counters.disconnected++;
-	endpoint_push(endpoint, &peer->cut_node, ENDPOINT_NODE_CUT, peer);
+	peer->cut_ms = now_ms();
+	endpoint->counters.disconnected += !peer->own;
+	if (peer->fd >= 0)
+		shutdown(peer->fd, SHUT_RDWR);
+}
+
+// With the lock. An id of 0: none is left.
+static nng_pipe take_cut(struct endpoint *endpoint, uint64_t before_ms)
+{
+	nng_pipe none = NNG_PIPE_INITIALIZER;
+	for (size_t i = 0; i < ENDPOINT_BUCKETS; i++)
+		for (struct endpoint_peer *peer = endpoint->peers[i]; peer; peer = peer->next)
+			if (peer->cut && peer->cut_ms != 0 && peer->cut_ms <= before_ms) {
+				peer->cut_ms = 0;
+				return peer->pipe;
+			}
+	return none;
+}
+
+void endpoint_close_cut(struct endpoint *endpoint, uint64_t before_ms)
+{
+	for (;;) {
+		pthread_mutex_lock(&endpoint->lock);
+		nng_pipe pipe = take_cut(endpoint, before_ms);
+		pthread_mutex_unlock(&endpoint->lock);
+		if (nng_pipe_id(pipe) <= 0)
+			return;
+		nng_pipe_close(pipe);
+	}
+}
+
+void endpoint_cut_hung_up(struct endpoint *endpoint)
+{
+	for (size_t i = 0; i < ENDPOINT_BUCKETS; i++)
+		for (struct endpoint_peer *peer = endpoint->peers[i]; peer; peer = peer->next) {
+			struct pollfd hung_up = {.fd = peer->fd};
+			if (peer->fd >= 0 && poll(&hung_up, 1, 0) == 1 && (hung_up.revents & POLLHUP))
+				endpoint_cut_peer(endpoint, peer);
+		}
 }
 
 void endpoint_disconnect(struct endpoint *endpoint, uint64_t connection)
@@ -43,6 +85,16 @@ void endpoint_disconnect(struct endpoint *endpoint, uint64_t connection)
 			if (peer->id == connection)
 				endpoint_cut_peer(endpoint, peer);
 	pthread_mutex_unlock(&endpoint->lock);
+}
+
+struct endpoint_peer *endpoint_find_busiest(struct endpoint *endpoint)
+{
+	struct endpoint_peer *busiest = NULL;
+	for (size_t i = 0; i < ENDPOINT_BUCKETS; i++)
+		for (struct endpoint_peer *peer = endpoint->peers[i]; peer; peer = peer->next)
+			if (!peer->cut && peer->n_requests > (busiest ? busiest->n_requests : 0))
+				busiest = peer;
+	return busiest;
 }
 
 // With the lock. NULL: the listener was closed meanwhile.
@@ -79,10 +131,12 @@ static bool is_welcome(struct endpoint *endpoint, const struct endpoint_peer *pe
 static bool read_identity(struct endpoint_peer *peer)
 {
 	uint64_t uid, gid, pid;
+	endpoint_calls_last_asked(); // forget what was asked before
 	if (nng_pipe_get_uint64(peer->pipe, NNG_OPT_IPC_PEER_UID, &uid) != 0 ||
 	    nng_pipe_get_uint64(peer->pipe, NNG_OPT_IPC_PEER_GID, &gid) != 0 ||
 	    nng_pipe_get_uint64(peer->pipe, NNG_OPT_IPC_PEER_PID, &pid) != 0)
 		return false;
+	peer->fd = endpoint_calls_last_asked();
 	peer->uid = (uid_t)uid;
 	peer->gid = (gid_t)gid;
 	peer->pid = (pid_t)pid;

@@ -1,13 +1,13 @@
-// Sees to it that new clients reach the endpoint.
+// Sees to it that new clients reach the endpoint, and that none keeps it from the others for ever.
 //
-// nng before 1.6: one peer that connects and closes during the handshake makes an ipc listener stop
-// handing connections over for ever; those that it has go on. So this process connects to itself as
-// a client does and asks a question; without an answer in time a second listener takes the path.
+// nng before 1.6: one peer that connects and closes during the handshake can make an ipc listener
+// stop handing connections over; those that it has go on. endpoint_calls.c prevents that. Should it
+// happen all the same, this process notices: it connects to itself as a client does and asks a
+// question, and without an answer in time a second listener takes the path.
 #include "server/broker/endpoint_parts.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -17,12 +17,13 @@
 #include "server/common/fd.h"
 #include "server/common/log.h"
 
-#define CHECK_MS       500u // from one check's begin to its end and the next one's begin
-#define GRACE_MS       100u // more, before a silent listener is replaced
-#define LOOK_MS        1000u
-#define SWEEP_MS       250u
-#define SWEEP_LATER_MS 2000u
-#define SWEEP_SOON_MS  10000u // so long after a repair sweeps come often
+#define CHECK_MS     500u // from one check's begin to its end and the next one's begin
+#define GRACE_MS     100u // more, before a silent listener is replaced
+#define LOOK_MS      1000u
+#define LOOK_FULL_MS 100u
+#define STUCK_MS     1000u
+#define CUT_MS       1000u // so long a disconnected client may take to be gone
+#define CUT_FULL_MS  200u
 
 // As a client without a library: handshake, then type, length, transport id and a body.
 static const uint8_t question[] = {
@@ -73,12 +74,21 @@ static void repair(struct endpoint *endpoint, const char *why)
 	log_warning("%s: another one has taken its place", why);
 }
 
+// Then the question waits as all others do.
+static bool is_full(struct endpoint *endpoint)
+{
+	pthread_mutex_lock(&endpoint->lock);
+	bool full = endpoint->n_receiving == 0;
+	pthread_mutex_unlock(&endpoint->lock);
+	return full;
+}
+
 // The end of one check and the begin of the next.
 static void check(struct endpoint *endpoint, uint64_t now_ms)
 {
 	struct endpoint_watch *watch = &endpoint->watch;
 	if (watch->fd >= 0 && !has_answer(watch->fd)) {
-		if (now_ms < watch->began_ms + CHECK_MS + GRACE_MS) {
+		if (is_full(endpoint) || now_ms < watch->began_ms + CHECK_MS + GRACE_MS) {
 			watch->next_check_ms = now_ms + GRACE_MS; // this thread itself may have been late
 			return;
 		}
@@ -96,10 +106,39 @@ static void check(struct endpoint *endpoint, uint64_t now_ms)
 		repair(endpoint, "the listener takes no connection");
 }
 
+// At its limit the endpoint reads nothing, and so does not even learn that a client is gone. Where
+// nothing at all was done with for a while, the client that holds most is disconnected: it asks
+// again. Returns whether the endpoint is at its limit.
+static bool make_room(struct endpoint *endpoint, uint64_t now_ms)
+{
+	struct endpoint_watch *watch = &endpoint->watch;
+	struct endpoint_peer *busiest = NULL;
+	pthread_mutex_lock(&endpoint->lock);
+	bool full = endpoint->n_receiving == 0 && endpoint->n_requests > 0;
+	if (!full)
+		watch->stuck_ms = STUCK_MS;
+	if (!full || watch->n_retired != endpoint->n_retired)
+		watch->moved_ms = now_ms;
+	watch->n_retired = endpoint->n_retired;
+	if (now_ms >= watch->moved_ms + watch->stuck_ms)
+		busiest = endpoint_find_busiest(endpoint);
+	if (full)
+		endpoint_cut_hung_up(endpoint);
+	if (busiest)
+		endpoint_cut_peer(endpoint, busiest);
+	pthread_mutex_unlock(&endpoint->lock);
+	if (busiest) {
+		watch->stuck_ms = LOOK_FULL_MS; // others that are gone may fill the room at once
+		log_warning("no more requests can be held: the client that holds most is disconnected");
+	}
+	return full;
+}
+
 static void look(struct endpoint *endpoint, uint64_t now_ms)
 {
 	enum endpoint_path_state state = endpoint_look_at_path(endpoint);
-	endpoint->watch.next_look_ms = now_ms + LOOK_MS;
+	bool full = make_room(endpoint, now_ms);
+	endpoint->watch.next_look_ms = now_ms + (full ? LOOK_FULL_MS : LOOK_MS);
 	if (state == ENDPOINT_PATH_MISSING) {
 		repair(endpoint, "the socket's file was removed");
 	} else if (state == ENDPOINT_PATH_FOREIGN && !endpoint->watch.told_foreign) {
@@ -107,19 +146,8 @@ static void look(struct endpoint *endpoint, uint64_t now_ms)
 		log_error("%s was replaced by something else: new clients cannot reach this server",
 		    endpoint->path);
 	}
+	endpoint_close_cut(endpoint, now_ms - (full ? CUT_FULL_MS : CUT_MS));
 	endpoint_drop_listeners(endpoint, now_ms);
-}
-
-static void sweep(struct endpoint *endpoint, uint64_t now_ms)
-{
-	const struct endpoint_listener *replaced = endpoint->listeners->next; // the latest
-	if (!replaced) {
-		endpoint->watch.next_sweep_ms = now_ms + SWEEP_MS;
-		return;
-	}
-	endpoint_sweep(endpoint);
-	bool soon = now_ms < replaced->replaced_ms + SWEEP_SOON_MS;
-	endpoint->watch.next_sweep_ms = now_ms + (soon ? SWEEP_MS : SWEEP_LATER_MS);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -135,21 +163,10 @@ uint64_t endpoint_watch(struct endpoint *endpoint, uint64_t now_ms)
 		check(endpoint, now_ms);
 	if (now_ms >= watch->next_look_ms)
 		look(endpoint, now_ms);
-	if (checks && now_ms >= watch->next_sweep_ms)
-		sweep(endpoint, now_ms);
-	uint64_t next_ms = watch->next_look_ms;
-	if (checks) {
-		next_ms = earlier(next_ms, watch->next_check_ms);
-		if (endpoint->listeners->next)
-			next_ms = earlier(next_ms, watch->next_sweep_ms);
-	}
-	return next_ms;
+	return checks ? earlier(watch->next_look_ms, watch->next_check_ms) : watch->next_look_ms;
 }
 
 void endpoint_stop_watch(struct endpoint *endpoint)
 {
 	fd_close(&endpoint->watch.fd);
-	free(endpoint->watch.hung);
-	endpoint->watch.hung = NULL;
-	endpoint->watch.n_hung = 0;
 }

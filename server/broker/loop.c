@@ -129,7 +129,8 @@ static int wait_time(uint64_t until_ms)
 int loop_turn(struct loop *loop, uint64_t until_ms)
 {
 	struct epoll_event events[EVENTS_A_TURN];
-	int n = epoll_wait(loop->epoll_fd, events, EVENTS_A_TURN, wait_time(until_ms));
+	// Not epoll_wait, which endpoint_calls.c keeps for nng.
+	int n = epoll_pwait(loop->epoll_fd, events, EVENTS_A_TURN, wait_time(until_ms), NULL);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
 	for (int i = 0; i < n; i++) {

@@ -161,12 +161,12 @@ def wait_for(condition, what, timeout=GENEROUS_S):
     return value
 
 
-def is_served(path, timeout):
+def is_served(path, timeout, patience=GENEROUS_S):
     """Connects anew until an answer comes within the time, as clients do."""
     end = time.monotonic() + timeout
     while (left := end - time.monotonic()) > 0:
         try:
-            with Peer(path, timeout=left) as peer:
+            with Peer(path, timeout=min(left, patience)) as peer:
                 assert peer.ask(b"hello") == b"hello"
                 return True
         except (OSError, EOFError):
@@ -449,7 +449,8 @@ def test_connect_and_close_peers(start, setting, most_s):
         except OSError:
             pass
     began = time.monotonic()
-    assert is_served(echo.path, most_s), echo.log()
+    # A connection made to a lost listener hangs: each try has its own time.
+    assert is_served(echo.path, most_s, patience=0.3), echo.log()
     with Peer(echo.path) as other:
         print(f"served after {time.monotonic() - began:.2f} s, {other.count()['repairs']} repairs")
         assert other.ask(b"free") == b"done"
@@ -558,10 +559,13 @@ def test_idle_sockets(start):
         echo = start(descriptors=hard)
         with Peer(echo.path) as old:
             while len(idle) < n:
-                peer = socket.socket(socket.AF_UNIX)
-                peer.settimeout(GENEROUS_S)
-                idle.append(peer)
-                peer.connect(str(echo.path))
+                idle.append(socket.socket(socket.AF_UNIX))
+                idle[-1].setblocking(False)
+                try:
+                    idle[-1].connect(str(echo.path))
+                except BlockingIOError:  # the listener's queue of 128 is full
+                    idle.pop().close()
+                    select.select([], [], [], 0.001)
             assert old.ask(b"x") == b"x"
             began = echo.ticks(), time.monotonic()
             assert is_served(echo.path, 5)
