@@ -49,6 +49,11 @@ int process_add(struct broker *broker, const struct link_key *key, const struct 
 
 static void free_process(struct process *process)
 {
+	struct deadlines *deadlines = &process->broker->deadlines;
+	deadlines_set(deadlines, &process->climb_due, DEADLINE_NEVER);
+	deadlines_set(deadlines, &process->act_due, DEADLINE_NEVER);
+	deadlines_set(deadlines, &process->run_due, DEADLINE_NEVER);
+	deadlines_set(deadlines, &process->retention_due, DEADLINE_NEVER);
 	for (size_t i = 0; i < LADDER_RUNGS_MAX; i++)
 		free(process->journal[i]);
 	free(process->argv);
@@ -88,10 +93,6 @@ static void stop_retaining(struct process *process)
 static void remove_process(struct process *process)
 {
 	struct broker *broker = process->broker;
-	deadlines_set(&broker->deadlines, &process->climb_due, DEADLINE_NEVER);
-	deadlines_set(&broker->deadlines, &process->act_due, DEADLINE_NEVER);
-	deadlines_set(&broker->deadlines, &process->run_due, DEADLINE_NEVER);
-	deadlines_set(&broker->deadlines, &process->retention_due, DEADLINE_NEVER);
 	HASH_DELETE(hh_id, broker->processes_by_id, process);
 	HASH_DELETE(hh_key, broker->processes_by_key, process);
 	struct session *session = session_find(broker, process->key.session_id);
