@@ -103,6 +103,7 @@ static void finish_all(struct call *call, const struct answer *answer)
 {
 	while (call) {
 		struct call *next = call->join_next;
+		call->cancel_token = answer->cancel_token;
 		call_finish(call, answer->bytes, answer->size);
 		call = next;
 	}
@@ -148,10 +149,12 @@ static void send(struct call *call, Spawn__V1__Response *response, bool recorded
 	response->request_id = call->request_id;
 	response->epoch = call->broker->hello.epoch;
 	struct answer *answer = encode(response);
-	if (answer)
+	if (answer) {
+		answer->cancel_token = call->cancel_token;
 		settle(call, answer, recorded);
-	else
+	} else {
 		give_up(call);
+	}
 }
 
 void reply_ok(struct call *call, const ProtobufCMessage *payload)
@@ -188,5 +191,6 @@ void reply_refusal(struct call *call, const struct refusal *refusal)
 void reply_again(struct call *call, const void *answer)
 {
 	const struct answer *kept = answer;
+	call->cancel_token = kept->cancel_token; // the first one written may be this
 	call_finish(call, kept->bytes, kept->size);
 }

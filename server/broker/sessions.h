@@ -28,6 +28,7 @@ struct session {
 
 // The answer kept for one recorded request.
 struct answer {
+	uint64_t cancel_token; // as in struct call: whichever call it is first written to
 	size_t size;
 	uint8_t bytes[];
 };
