@@ -47,7 +47,7 @@ void op_await_exit(struct call *call, const ProtobufCMessage *message)
 	const Spawn__V1__AwaitExitRequest *request = (const void *)message;
 	struct refusal refusal;
 	struct process *process = decode_target(call, request->target, NULL, &refusal);
-	if (process && (int)request->until > SPAWN__V1__UNTIL__UNTIL_TREE_EMPTY) {
+	if (process && (unsigned)request->until > SPAWN__V1__UNTIL__UNTIL_TREE_EMPTY) {
 		refuse_field(&refusal, "until", 0, "LEADER_EXIT or TREE_EMPTY");
 		process = NULL;
 	}

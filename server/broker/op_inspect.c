@@ -180,7 +180,7 @@ void op_list_processes(struct call *call, const ProtobufCMessage *message)
 	const Spawn__V1__ListProcessesRequest *request = (const void *)message;
 	struct refusal refusal;
 	struct process *target = NULL;
-	if ((int)request->state > SPAWN__V1__PROCESS_STATE__PROCESS_STATE_ENDED) {
+	if ((unsigned)request->state > SPAWN__V1__PROCESS_STATE__PROCESS_STATE_ENDED) {
 		refuse_field(&refusal, "state", 0, "not a known state");
 		reply_refusal(call, &refusal);
 		return;

@@ -250,7 +250,7 @@ static bool decode_policies(
 		refuse_field(refusal, "on_owner_lost", 0, "CANCEL, KILL or KEEP");
 		return false;
 	}
-	int on_leader_exit = (int)request->on_leader_exit;
+	unsigned on_leader_exit = (unsigned)request->on_leader_exit; // below 0 is unknown too
 	order->keep_on_leader_exit = on_leader_exit == SPAWN__V1__ON_LEADER_EXIT__ON_LEADER_EXIT_KEEP;
 	if (on_leader_exit <= SPAWN__V1__ON_LEADER_EXIT__ON_LEADER_EXIT_KEEP)
 		return true;
