@@ -38,8 +38,9 @@ static void send_piece(struct process *process, const struct call *call)
 	if (!message)
 		return; // tried again by the next state or call
 	memset(message, 0, offsetof(struct link_stdin, data));
-	uint64_t skip = feed->offset - write->offset;
-	uint64_t left = skip < write->size ? write->size - skip : 0;
+	uint64_t taken = feed->offset - write->offset;
+	uint64_t skip = taken < write->size ? taken : write->size;
+	uint64_t left = write->size - skip;
 	message->header.kind = LINK_STDIN;
 	message->process_id = process->id;
 	message->offset = feed->offset;
