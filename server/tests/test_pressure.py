@@ -4,7 +4,7 @@ import signal
 
 import pytest
 from conftest import descendants, run_server, wait_for
-from plain_client import LAST, Client, pb, rung, target
+from plain_client import LAST, Client, Refused, pb, rung, target
 
 STARTS_AT_ONCE = 128  # more than the root runs side by side
 WAITING = 600  # more than the root keeps rungs of
@@ -88,3 +88,39 @@ def test_ext_10_no_record_is_kept_where_none_may_be(server_with, child):
     assert second.info().counters.records == 0
     for one in (first, second):
         one.close_connection()
+
+
+def test_lad_24_the_first_answer_written_counts_though_it_repeats_a_lost_one(
+        fresh_server, child, hung_starts):
+    client, watcher = Client(fresh_server.url, lease_ms=60000), Client(fresh_server.url)
+    client.start("Spawn", argv=[os.fsencode(child), b"pause"], request_id=1,
+                 ladder=[rung(signal.SIGCONT, "LEADER", 5000)], **hung_starts)
+    client.next_id = 1
+    fields = dict(target=target(client.key(1)), rung=1, wait_ms=3000, request_id=2)
+    client.start("Cancel", **fields)
+    client.info()
+    client.reconnect()  # the answers have nowhere to go
+    os.close(os.open(hung_starts["stdin"].path, os.O_WRONLY))
+
+    def next_rung_ms():
+        found, = watcher.list(session_id=client.session_id)
+        return min(found.next_rung_ms, 5000) if found.rung_reached else 5000
+
+    wait_for(lambda: next_rung_ms() < 4000, "a second of the wait is over")
+    client.call("Cancel", **fields)
+    wait_for(lambda: next_rung_ms() > 4500, "the wait counts from the answer", timeout=0.3)
+    client.close_session()
+    for one in (client, watcher):
+        one.close_connection()
+
+
+@pytest.mark.parametrize("method, fields", [
+    ("AwaitExit", dict(until=-1)), ("ListProcesses", dict(state=-1)),
+    ("Spawn", dict(argv=[b"true"], on_leader_exit=-1)),
+    ("Spawn", dict(argv=[b"true"], on_owner_lost=-1))])
+def test_unknown_enum_values_below_0_are_refused(client, child, method, fields):
+    if method == "AwaitExit":
+        fields = dict(fields, target=target(client.spawn(child, "pause")))
+    with pytest.raises(Refused) as refused:
+        client.call(method, **fields)
+    assert refused.value.code == "INVALID_ARGUMENT"
