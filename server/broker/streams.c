@@ -8,7 +8,7 @@
 #include <utlist.h>
 
 #include "server/broker/call.h"
-#include "server/broker/ops.h"
+#include "server/broker/op_all.h"
 #include "server/broker/proctable.h"
 #include "server/common/log.h"
 
@@ -71,7 +71,7 @@ static bool take(struct call *call)
 // Drops from the front what was overwritten while it was copied.
 static void drop_overwritten(struct call_output *output, uint64_t tail)
 {
-	if (tail <= output->data_offset)
+	if (tail <= output->data_offset || output->size == 0)
 		return;
 	uint64_t lost = tail - output->data_offset;
 	if (lost > output->size)
