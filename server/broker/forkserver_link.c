@@ -61,7 +61,9 @@ static int note_gone(struct forkserver_link *link)
 static int append(struct forkserver_link *link, const void *message, uint32_t size, int *fd)
 {
 	size_t cost = size + QUEUED_FIXED_COST;
-	if (link->queued_bytes + cost > QUEUED_BYTES_MAX)
+	// What has a descriptor begins something new and may be refused: it leaves room for the rest.
+	size_t max = *fd >= 0 ? QUEUED_BYTES_MAX / 2 : QUEUED_BYTES_MAX;
+	if (link->queued_bytes + cost > max)
 		return -ENOBUFS;
 	struct record *record = malloc(sizeof(*record) + size);
 	if (!record)
@@ -114,7 +116,12 @@ int forkserver_link_send(struct forkserver_link *link, void *message, uint32_t s
 			return note_gone(link);
 		}
 	}
-	return append(link, message, size, &pass_fd);
+	int r = append(link, message, size, &pass_fd);
+	if (r < 0 && fd < 0) {
+		log_error("link: no room for message %u to the root", header->kind);
+		return note_gone(link); // a root that misses an order must not be taken to have had it
+	}
+	return r;
 }
 
 // Receives one message that its reader can trust. 1, 0 or -ECONNRESET; -EPROTO: the root does not

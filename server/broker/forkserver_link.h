@@ -21,7 +21,8 @@ int forkserver_link_fd(const struct forkserver_link *link);
 uint32_t forkserver_link_events(const struct forkserver_link *link);
 
 // Sends a message, or queues it behind what waits; fills in header.size. fd (or -1) goes along and
-// is closed. -ECONNRESET: the root is gone; -ENOBUFS: too much waits (64 MiB).
+// is closed. -ECONNRESET: the root is gone; so it counts, too, where 64 MiB wait already.
+// -ENOBUFS: a message with a descriptor was dropped, because 32 MiB wait already.
 int forkserver_link_send(struct forkserver_link *link, void *message, uint32_t size, int fd);
 
 // Sends what waits.

@@ -5,14 +5,15 @@
 #include <unistd.h>
 
 #include "server/broker/call.h"
-#include "server/broker/info.h"
+#include "server/broker/decode_spawn.h"
+#include "server/broker/exits.h"
 #include "server/broker/keepsake.h"
-#include "server/broker/ops.h"
+#include "server/broker/op_all.h"
 #include "server/broker/proctable.h"
-#include "server/broker/record.h"
 #include "server/broker/reply.h"
+#include "server/broker/reply_info.h"
+#include "server/broker/reply_record.h"
 #include "server/broker/sessions.h"
-#include "server/broker/spawn_order.h"
 #include "server/common/clock.h"
 #include "server/link/check.h"
 
@@ -86,12 +87,15 @@ static void describe(struct process *process, const Spawn__V1__SpawnRequest *req
 	keep_argv(process, request);
 }
 
-static void send_start(struct process *process, int launch_fd)
+// 0, or -ENOBUFS: the root is far behind.
+static int send_start(struct process *process, int launch_fd)
 {
 	struct link_start start = {
 	    .header.kind = LINK_START, .process_id = process->id, .key = process->key};
 	start.keepsake_size = (uint32_t)keepsake_of_process(process, start.keepsake);
-	forkserver_link_send(process->broker->link, &start, link_message_size(&start), launch_fd);
+	int r =
+	    forkserver_link_send(process->broker->link, &start, link_message_size(&start), launch_fd);
+	return r == -ENOBUFS ? r : 0;
 }
 
 static void start(struct call *call, const Spawn__V1__SpawnRequest *request,
@@ -110,7 +114,10 @@ static void start(struct call *call, const Spawn__V1__SpawnRequest *request,
 	memcpy(process->digest, call->digest, sizeof process->digest);
 	call->spawn_hold_ms = call_hold_ms(call, request->hold_ms, INFO_MAX_SPAWN_HOLD_MS);
 	call_park(call, process, PARK_SPAWN, DEADLINE_NEVER, NULL);
-	send_start(process, order->launch_fd);
+	if (send_start(process, order->launch_fd) == 0)
+		return;
+	struct link_refused refused = {.process_id = process->id, .key = key, .error = EAGAIN};
+	exits_start_refused(process, &refused);
 }
 
 void op_spawn(struct call *call, const ProtobufCMessage *message)
@@ -128,7 +135,7 @@ void op_spawn(struct call *call, const ProtobufCMessage *message)
 		if (name.size)
 			memcpy(name.bytes, request->name.data, name.size);
 		if (check_room(call, &name, &refusal) &&
-		    spawn_order_make(call->broker, request, &order, &refusal)) {
+		    decode_spawn(call->broker, request, &order, &refusal)) {
 			start(call, request, &name, &order);
 			return;
 		}
@@ -173,7 +180,7 @@ void op_spawn_finish(struct call *call, struct process *process)
 	struct record record;
 	struct ladder_message ladder;
 	Spawn__V1__SpawnResponse response = SPAWN__V1__SPAWN_RESPONSE__INIT;
-	ladder_message_fill(&ladder, &process->ladder);
+	reply_record_ladder(&ladder, &process->ladder);
 	response.process_id = process->id;
 	response.pid = process->pid;
 	response.n_ladder = process->ladder.n_rungs;
@@ -181,7 +188,7 @@ void op_spawn_finish(struct call *call, struct process *process)
 	response.rung_reached = process->ladder.reached;
 	response.started_unix_ms = process->started_unix_ms;
 	if (!process_is_alive(process)) {
-		record_fill(&record, process);
+		reply_record_fill(&record, process);
 		response.exit = &record.message;
 	}
 	reply_ok(call, &response.base);
