@@ -5,7 +5,7 @@
 
 #include "server/broker/call.h"
 #include "server/broker/decode.h"
-#include "server/broker/ops.h"
+#include "server/broker/op_all.h"
 #include "server/broker/reply.h"
 #include "server/broker/sessions.h"
 #include "server/common/log.h"

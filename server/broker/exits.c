@@ -10,7 +10,7 @@
 
 #include "server/broker/call.h"
 #include "server/broker/climb.h"
-#include "server/broker/ops.h"
+#include "server/broker/op_all.h"
 #include "server/broker/proctable.h"
 #include "server/broker/refusal.h"
 #include "server/broker/reply.h"

@@ -2,11 +2,11 @@
 #include "server/broker/call.h"
 #include "server/broker/decode.h"
 #include "server/broker/exits.h"
-#include "server/broker/info.h"
-#include "server/broker/ops.h"
+#include "server/broker/op_all.h"
 #include "server/broker/proctable.h"
-#include "server/broker/record.h"
 #include "server/broker/reply.h"
+#include "server/broker/reply_info.h"
+#include "server/broker/reply_record.h"
 #include "server/common/clock.h"
 #include "spawn/v1/await.pb-c.h"
 
@@ -20,7 +20,7 @@ static void answer(struct call *call, struct process *process, uint64_t retry_af
 	    process->phase == PROCESS_STARTING || process->fail_stage ? 0 : process->id;
 	response.done = exits_holds(process, call->await.leader);
 	if (response.done) {
-		record_fill(&record, process);
+		reply_record_fill(&record, process);
 		response.exit = &record.message;
 	} else {
 		response.retry_after_ms = retry_after_ms;

@@ -4,10 +4,10 @@
 #include "server/broker/call.h"
 #include "server/broker/climb.h"
 #include "server/broker/decode.h"
-#include "server/broker/ops.h"
+#include "server/broker/op_all.h"
 #include "server/broker/proctable.h"
-#include "server/broker/record.h"
 #include "server/broker/reply.h"
+#include "server/broker/reply_record.h"
 #include "server/broker/sessions.h"
 #include "spawn/v1/cancel.pb-c.h"
 
@@ -18,7 +18,7 @@ void op_cancel_finish(struct call *call, struct process *process)
 	struct record record;
 	struct ladder_message ladder;
 	Spawn__V1__CancelResponse response = SPAWN__V1__CANCEL_RESPONSE__INIT;
-	ladder_message_fill(&ladder, &process->ladder);
+	reply_record_ladder(&ladder, &process->ladder);
 	response.process_id = process->fail_stage ? 0 : process->id;
 	response.rung_reached = process->ladder.reached;
 	response.n_ladder = process->ladder.n_rungs;
@@ -26,7 +26,7 @@ void op_cancel_finish(struct call *call, struct process *process)
 	if (process_is_alive(process)) {
 		call->cancel_token = climb_token(process, call->rung);
 	} else {
-		record_fill(&record, process);
+		reply_record_fill(&record, process);
 		response.exit = &record.message;
 	}
 	reply_ok(call, &response.base);

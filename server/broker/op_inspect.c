@@ -5,11 +5,11 @@
 
 #include "server/broker/call.h"
 #include "server/broker/decode.h"
-#include "server/broker/info.h"
-#include "server/broker/ops.h"
+#include "server/broker/op_all.h"
 #include "server/broker/proctable.h"
-#include "server/broker/record.h"
 #include "server/broker/reply.h"
+#include "server/broker/reply_info.h"
+#include "server/broker/reply_record.h"
 #include "server/common/clock.h"
 #include "spawn/v1/inspect.pb-c.h"
 
@@ -79,7 +79,7 @@ static void fill_entry(struct entry *entry, struct process *process)
 	message->argv = entry->argv;
 	message->pid = process->pid;
 	message->state = state_of(process);
-	ladder_message_fill(&entry->ladder, &process->ladder);
+	reply_record_ladder(&entry->ladder, &process->ladder);
 	message->n_ladder = process->ladder.n_rungs;
 	message->ladder = entry->ladder.list;
 	message->rung_reached = process->ladder.reached;
@@ -88,7 +88,7 @@ static void fill_entry(struct entry *entry, struct process *process)
 	message->blocked = process->ladder.unreaped ? (Spawn__V1__Blocked)process->blocked : 0;
 	fill_times(message, process);
 	if (process->phase == PROCESS_ENDED) {
-		record_fill(&entry->record, process);
+		reply_record_fill(&entry->record, process);
 		message->exit = &entry->record.message;
 	}
 }
@@ -200,7 +200,7 @@ void op_get_server_info(struct call *call, const ProtobufCMessage *message)
 	(void)message;
 	const struct broker *broker = call->broker;
 	struct info_messages info;
-	info_fill(&info, broker);
+	reply_info_fill(&info, broker);
 	Spawn__V1__GetServerInfoResponse response = SPAWN__V1__GET_SERVER_INFO_RESPONSE__INIT;
 	response.version = (char *)SPAWND_VERSION;
 	response.major = INFO_MAJOR;

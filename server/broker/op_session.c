@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "server/broker/call.h"
-#include "server/broker/info.h"
-#include "server/broker/ops.h"
+#include "server/broker/op_all.h"
 #include "server/broker/reply.h"
+#include "server/broker/reply_info.h"
 #include "server/broker/sessions.h"
 #include "server/common/clock.h"
 #include "spawn/v1/session.pb-c.h"
@@ -29,7 +29,7 @@ static bool check_open(const Spawn__V1__OpenSessionRequest *request, struct refu
 static void answer_open(struct call *call, const struct session *session)
 {
 	struct info_messages info;
-	info_fill(&info, call->broker);
+	reply_info_fill(&info, call->broker);
 	Spawn__V1__OpenSessionResponse response = SPAWN__V1__OPEN_SESSION_RESPONSE__INIT;
 	response.session_id = session->id;
 	response.epoch = call->broker->hello.epoch;

@@ -4,10 +4,10 @@
 
 #include "server/broker/call.h"
 #include "server/broker/decode.h"
-#include "server/broker/info.h"
-#include "server/broker/ops.h"
+#include "server/broker/op_all.h"
 #include "server/broker/proctable.h"
 #include "server/broker/reply.h"
+#include "server/broker/reply_info.h"
 #include "server/broker/stdin_feed.h"
 #include "server/broker/streams.h"
 #include "server/common/clock.h"
@@ -60,7 +60,7 @@ static bool check_read(const struct process *process, const Spawn__V1__ReadOutpu
 
 static uint32_t read_max(const struct call *call, uint32_t asked)
 {
-	uint64_t limit = info_max_read_bytes(call->broker);
+	uint64_t limit = reply_info_max_read_bytes(call->broker);
 	uint64_t max = asked ? asked : DEFAULT_READ;
 	return (uint32_t)(max < limit ? max : limit);
 }

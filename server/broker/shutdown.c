@@ -6,7 +6,7 @@
 #include "server/broker/broker.h"
 #include "server/broker/call.h"
 #include "server/broker/climb.h"
-#include "server/broker/ops.h"
+#include "server/broker/op_all.h"
 #include "server/broker/proctable.h"
 #include "server/broker/reply.h"
 #include "server/common/clock.h"

@@ -7,7 +7,7 @@
 #include <utlist.h>
 
 #include "server/broker/call.h"
-#include "server/broker/ops.h"
+#include "server/broker/op_all.h"
 #include "server/broker/proctable.h"
 
 static uint64_t end_of(const struct call *call)
