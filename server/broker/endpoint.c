@@ -116,11 +116,16 @@ bool endpoint_next(struct endpoint *endpoint, struct endpoint_event *ret_event)
 		pthread_mutex_lock(&endpoint->lock);
 		struct endpoint_node *node = pop(endpoint);
 		bool told = node && tell(node, ret_event);
-		bool own = told && ret_event->kind == ENDPOINT_REQUEST && ret_event->request->peer->own;
+		struct endpoint_peer *peer =
+		    told && ret_event->kind == ENDPOINT_REQUEST ? ret_event->request->peer : NULL;
+		bool own = peer && peer->own, over = peer && (peer->cut || peer->gone);
 		pthread_mutex_unlock(&endpoint->lock);
-		if (!own)
+		if (over) // nobody would read the answer: it is as if the request had not come
+			endpoint_drop(endpoint, ret_event->request);
+		else if (own)
+			answer_own(endpoint, ret_event->request);
+		else
 			return told;
-		answer_own(endpoint, ret_event->request);
 	}
 }
 
