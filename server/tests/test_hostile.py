@@ -133,6 +133,9 @@ def test_many_connections_come_and_go(server, client):
 def test_row_34_empty_messages_in_a_row(server, client):
     for _ in range(50):
         with Connection(server.url) as connection:
-            connection.write(b"\x01" + struct.pack(">Q", 0))
-            connection.write(b"\x01" + struct.pack(">QI", 4, 0x80000001))
+            try:
+                connection.write(b"\x01" + struct.pack(">Q", 0))
+                connection.write(b"\x01" + struct.pack(">QI", 4, 0x80000001))
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # the first was enough for the server to close
     assert client.call("KeepAlive").lease_ms
