@@ -15,16 +15,6 @@
 #define STOPS_MAX   256
 #define READ_MAX    (1 << 20)
 
-#ifdef __SANITIZE_THREAD__
-// nng is not built with the sanitizer: what its threads do to its own memory and locks is not seen,
-// so what they hand over looks unordered. Only frames inside libnng are let pass.
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-	return "called_from_lib:libnng.so\n";
-}
-#endif
-
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // guards all below
 static pthread_cond_t idle = PTHREAD_COND_INITIALIZER;
 static unsigned n_running;
