@@ -59,6 +59,7 @@ struct broker {
 	uint32_t n_alive;       // processes starting or with a tree that is not empty
 	uint32_t n_parked;      // calls that wait for something other than the root
 	uint64_t n_started;     // since the start
+	size_t unproved_bytes;  // of output, copied for calls that wait for its proof
 	uint32_t n_answers;     // handed to the endpoint, not yet written
 	uint32_t shutdown;      // how many times the server was asked to end
 	struct deadline linger; // answers of the shutdown are given time to leave

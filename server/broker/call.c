@@ -29,6 +29,8 @@ struct call *call_create(
 static void free_park_data(struct call *call)
 {
 	if (call->park == PARK_OUTPUT) {
+		call->broker->unproved_bytes -= call->output.taken;
+		call->output.taken = 0;
 		free(call->output.data);
 		call->output.data = NULL;
 	} else if (call->park == PARK_STDIN) {

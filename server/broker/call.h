@@ -28,7 +28,8 @@ struct call_output {
 	uint32_t max;
 	// What was copied and waits for proof that nothing of it was overwritten.
 	uint8_t *data;
-	uint32_t size;
+	uint32_t taken; // bytes at data; they count in the broker's unproved_bytes
+	uint32_t size;  // of them, those that are still good
 	uint64_t data_offset;
 	uint64_t serial;         // the watch whose answer proves it; 0: none
 	bool once;               // answer with what is there, be it nothing

@@ -12,6 +12,8 @@
 #include "server/broker/proctable.h"
 #include "server/common/log.h"
 
+#define UNPROVED_MAX (8u << 20) // more copies wait until these are proved
+
 static struct stream *stream_of(struct call *call)
 {
 	return &call->process->streams[call->output.stream];
@@ -59,6 +61,9 @@ static bool take(struct call *call)
 	uint64_t size = stream->head - from < output->max ? stream->head - from : output->max;
 	free(output->data);
 	output->data = malloc(size);
+	call->broker->unproved_bytes -= output->taken;
+	output->taken = output->data ? (uint32_t)size : 0;
+	call->broker->unproved_bytes += output->taken;
 	if (!output->data || !copy(call->broker, stream, from, output->data, size)) {
 		log_error("output could not be read from its ring");
 		return false;
@@ -95,6 +100,13 @@ static void finish(struct call *call)
 	    call, output->data, output->size, output->data_offset, at_end ? stream->eof : LINK_EOF_NO);
 }
 
+// However many ask at once, only so much is copied ahead of its proof; the others try again then.
+static bool must_wait(const struct call *call, const struct stream *stream)
+{
+	return call->broker->unproved_bytes >= UNPROVED_MAX && stream->policy != LINK_POLICY_BLOCK &&
+	       call->output.offset < stream->head;
+}
+
 // Serves the call if it can be served from what is known. True: it is answered.
 static bool serve(struct call *call)
 {
@@ -102,6 +114,12 @@ static bool serve(struct call *call)
 	struct call_output *output = &call->output;
 	if (output->serial)
 		return false; // waits for its proof
+	if (must_wait(call, stream)) {
+		watch(call->process, output->stream, 0, true);
+		output->serial = stream->serial;
+		output->size = 0;
+		return false;
+	}
 	if (take(call)) {
 		// Only a ring that waits for its reader is safe from being overwritten.
 		if (stream->policy == LINK_POLICY_BLOCK) {
