@@ -217,7 +217,7 @@ def test_l11_the_next_rung_comes_on_time(client, child, how):
     answer = ready(client, child, *how)
     begin = time.monotonic()
     record = climb(client, answer)
-    assert BUDGET_S <= time.monotonic() - begin < BUDGET_S + 0.5
+    assert BUDGET_S - 0.002 <= time.monotonic() - begin < BUDGET_S + 0.5
     assert (record.rung, record.signal) == (3, 9)
 
 

