@@ -29,9 +29,10 @@ def test_srv_8_rungs_that_wait_for_starts_are_never_lost(fresh_server, child, hu
     hung = [client.start("Spawn", argv=[b"/bin/true"], **hung_starts)
             for _ in range(STARTS_AT_ONCE)]
     waiting = [client.start_spawn(child, "pause") for _ in range(WAITING)]
+    wait_for(lambda: client.info().counters.processes == STARTS_AT_ONCE + WAITING, "all are known")
     cancels = [client.start("Cancel", target=target(client.key(request_id)), rung=LAST,
                             wait_ms=2000) for _, _, _, request_id in waiting]
-    client.info()  # everything before it has been taken in
+    wait_for(lambda: sum(one.rung_reached == 3 for one in client.mine()) == WAITING, "all climb")
     writer = os.open(hung_starts["stdin"].path, os.O_WRONLY)  # the starts go on
     for call in cancels:
         assert client.result(call).rung_reached == 3
@@ -51,9 +52,11 @@ def test_sig_1_a_signal_that_finds_no_room_says_so(fresh_server, child, hung_sta
     for _ in range(STARTS_AT_ONCE):
         client.start("Spawn", argv=[b"/bin/true"], **hung_starts)
     spawn = client.start_spawn(child, "pause")
+    wait_for(lambda: client.info().counters.processes == STARTS_AT_ONCE + 1, "all are known")
     signals = [client.start("Signal", target=target(client.key(spawn[3])), signal=signal.SIGCONT,
                             scope=pb.SCOPE_TREE) for _ in range(WAITING)]
-    client.info()
+    last = client.finish(signals.pop())  # at once: the root holds fewer than came before it
+    assert last[0].status.code == pb.CODE_RESOURCE_EXHAUSTED
     writer = os.open(hung_starts["stdin"].path, os.O_WRONLY)
     answers = [client.finish(call) for call in signals]
     assert {response.status.code for response, _ in answers} == {
@@ -97,8 +100,9 @@ def test_lad_24_the_first_answer_written_counts_though_it_repeats_a_lost_one(
                  ladder=[rung(signal.SIGCONT, "LEADER", 5000)], **hung_starts)
     client.next_id = 1
     fields = dict(target=target(client.key(1)), rung=1, wait_ms=3000, request_id=2)
+    wait_for(lambda: client.info().counters.processes == 1, "the Spawn is known")
     client.start("Cancel", **fields)
-    client.info()
+    wait_for(lambda: client.mine()[0].rung_reached == 1, "the Cancel is known")
     client.reconnect()  # the answers have nowhere to go
     os.close(os.open(hung_starts["stdin"].path, os.O_WRONLY))
 
