@@ -81,10 +81,11 @@ struct slot *contain_owner(struct root *root, pid_t pid)
 void contain_spoil(struct root *root, pid_t pid)
 {
 	struct slot *slot;
-	root->contain.unknown++;
-	log_warning("adopted process %d belongs to no known tree: until it is gone, and for every "
-	            "tree alive now, an empty tree is not proved",
-	    (int)pid);
+	uint32_t n = ++root->contain.unknown;
+	if ((n & (n - 1)) == 0) // of thousands not each
+		log_warning("adopted process %d belongs to no known tree: until it is gone, and for every "
+		            "tree alive now, an empty tree is not proved",
+		    (int)pid);
 	TAILQ_FOREACH(slot, &root->slots.all, all_queue)
 	slot->proof_spoiled = true;
 }

@@ -28,7 +28,7 @@ static int take_config(struct root *root, const struct link_config *order)
 	    .version = LINK_VERSION,
 	    .max_processes = root->max_processes,
 	    .max_records = root->slots.max,
-	    .realtime_kill = root->trees.realtime_allowed,
+	    .realtime_kill = root->priority.allowed,
 	    .epoch = root->epoch,
 	    .next_process = root->last_number + 1,
 	    .next_session = root->slots.highest_session + 1,

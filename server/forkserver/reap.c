@@ -13,8 +13,9 @@
 #include "server/forkserver/stdin.h"
 
 #define LEADER        UINT32_MAX
-#define BATCH         256u
+#define STORM         64u // orphans that die between two looks: no program does that
 #define ROUNDS_MAX    4
+#define SWEEP_US      10000u   // the longest that a turn spends on the dead
 #define SCAN_SHARE    4u       // a scan is followed by so many times its duration without one
 #define LOOK_AGAIN_US 1000000u // should a notice of death ever be missed
 #define RETRY_MAX_MS  1000u
@@ -156,12 +157,14 @@ static void disown(struct root *root, struct orphan *orphan)
 	free(orphan);
 }
 
-// A tree in which an orphan has died may be empty now, or its children may have come to us.
+// A tree in which an orphan has died may be empty now, or its children may have come to us. The
+// newest come first: of a bomb, those are the dead ones.
 static bool reap_orphans(struct root *root)
 {
 	struct reaper *reaper = &root->reaper;
+	uint64_t begun_us = now_us();
 	uint32_t reaped = 0;
-	for (uint32_t i = reaper->n_orphans; i-- > 0 && reaped < BATCH;) {
+	for (uint32_t i = reaper->n_orphans; i-- > 0;) {
 		struct os_exit seen;
 		struct orphan *orphan = reaper->orphans[i];
 		int r = os_reap_pid(orphan->pid, &seen);
@@ -170,6 +173,10 @@ static bool reap_orphans(struct root *root)
 		reaped++;
 		reaper->scan_wanted = true;
 		disown(root, orphan);
+		if (reaped == STORM)
+			priority_want(root, PRIORITY_STORM, true);
+		if (i % 64 == 0 && now_us() - begun_us > SWEEP_US)
+			break;
 	}
 	return reaped > 0;
 }
@@ -227,10 +234,17 @@ void reap_scan(struct root *root)
 	for (uint32_t i = 0; i < reaper->n_orphans; i++)
 		if (reaper->orphans[i]->owner)
 			reaper->orphans[i]->owner->seen_scan = reaper->scan;
-	for (uint32_t i = 0; i < children->n; i++)
-		if ((uint32_t)children->entries[i].pid < WALK_PID_MAX &&
-		    !is_known(root, children->entries[i].pid))
-			adopt(root, children->entries[i].pid);
+	uint32_t before = reaper->n_orphans;
+	for (uint32_t i = 0; i < children->n; i++) {
+		pid_t pid = children->entries[i].pid;
+		if ((uint32_t)pid >= WALK_PID_MAX || is_known(root, pid))
+			continue;
+		adopt(root, pid);
+		if (reaper->n_orphans == before + STORM)
+			priority_want(root, PRIORITY_STORM, true);
+	}
+	if (reaper->n_orphans < before + STORM)
+		priority_want(root, PRIORITY_STORM, false);
 	settle_trees(root);
 	uint64_t end_us = now_us();
 	reaper->scan_after_us = end_us + SCAN_SHARE * (end_us - begun_us);
@@ -247,6 +261,15 @@ static void retry_leaders(struct root *root)
 		if (slot->reap_next_us <= root->now_us || root->reaper.children_died)
 			reap_on_leader(root, slot);
 	}
+}
+
+void reap_sweep(struct root *root)
+{
+	reap_orphans(root);
+	uint32_t known = root->reaper.n_orphans;
+	reap_scan(root);
+	if (root->reaper.n_orphans > known && reap_orphans(root))
+		root->reaper.children_died = true;
 }
 
 void reap_tick(struct root *root)

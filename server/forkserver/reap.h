@@ -50,6 +50,9 @@ void reap_on_leader(struct root *root, struct slot *slot);
 // Reads the list of children now: adopts whom it does not know, and tells which trees are empty.
 void reap_scan(struct root *root);
 
+// Collects the dead, then reads the list: what an act on trees needs before it.
+void reap_sweep(struct root *root);
+
 // Does what is due.
 void reap_tick(struct root *root);
 uint64_t reap_next_us(const struct root *root);

@@ -172,6 +172,7 @@ static int open_all(struct root *root)
 		r = reap_open(&root->reaper);
 	if (r == 0)
 		r = trees_open(&root->trees);
+	priority_open(&root->priority);
 	pipes_open(&root->pipes);
 	root->outbox.fd = root->keeper.pidfd = root->rings.fd = root->rings.read_only_fd = -1;
 	root->started_ms = now_ms();

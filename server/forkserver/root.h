@@ -11,6 +11,7 @@
 #include "server/forkserver/contain.h"
 #include "server/forkserver/outbox.h"
 #include "server/forkserver/pipes.h"
+#include "server/forkserver/priority.h"
 #include "server/forkserver/reap.h"
 #include "server/forkserver/rings.h"
 #include "server/forkserver/slots.h"
@@ -53,6 +54,7 @@ struct root {
 	struct starter starter;
 	struct reaper reaper;
 	struct trees trees;
+	struct priority priority;
 	struct pipes pipes;
 	struct outbox outbox;
 	struct keeper keeper;

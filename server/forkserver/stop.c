@@ -117,10 +117,10 @@ static void dismiss_broker(struct root *root)
 
 int stop_finish(struct root *root)
 {
-	if (root->trees.realtime_allowed)
+	if (root->priority.allowed)
 		os_realtime(1);
 	int left = remains_kill(&root->keeper.pid, 1, REMAINS_LIMIT_MS);
-	if (root->trees.realtime_allowed)
+	if (root->priority.allowed)
 		os_realtime(0);
 	dismiss_broker(root);
 	if (left == 0)

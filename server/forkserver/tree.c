@@ -17,8 +17,9 @@
 
 #define ROUNDS_MAX        16
 #define TURN_BUDGET_US    10000u
+#define PASS_MAX_US       20000u
 #define KILL_WAIT_MAX_MS  1000u
-#define REALTIME_FROM     64u  // new members in one pass: a bomb, not a program
+#define BOMB              16u  // new members in one pass: a bomb, not a program
 #define STATS_A_KILL_PASS 256u // beyond so many, members are killed without being looked at
 
 // What one pass over a tree does and finds.
@@ -41,9 +42,6 @@ int trees_open(struct trees *trees)
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (trees->seen == MAP_FAILED || trees->acts == MAP_FAILED)
 		return -ENOMEM;
-	trees->realtime_allowed = os_realtime(1) == 0;
-	if (trees->realtime_allowed)
-		os_realtime(0);
 	return walk_open(&trees->walk);
 }
 
@@ -174,6 +172,17 @@ static void visit(struct root *root, struct pass *pass, pid_t pid, bool is_own_c
 		pass->hit++;
 }
 
+// Those that are children of this process cannot be mistaken and are killed at once, before the
+// slow reading of the tree below them: of a bomb they are nearly all.
+static void kill_own_children(const struct pass *pass)
+{
+	const struct orphan *orphan;
+	LIST_FOREACH(orphan, &pass->slot->orphans, of_owner)
+	kill(orphan->pid, SIGKILL);
+	if (pass->slot->state == SLOT_LIVE && pass->slot->pidfd >= 0)
+		kill(pass->slot->pid, SIGKILL);
+}
+
 // Parents before children. The children of each are read before it is signalled.
 static void run_pass(struct root *root, struct pass *pass)
 {
@@ -185,8 +194,12 @@ static void run_pass(struct root *root, struct pass *pass)
 		walk_add(walk, pass->slot->pid, 0);
 	LIST_FOREACH(orphan, &pass->slot->orphans, of_owner)
 	walk_add(walk, orphan->pid, 0);
-	while (walk_next(walk, &entry))
+	uint64_t begun_us = now_us();
+	while (walk_next(walk, &entry)) {
 		visit(root, pass, entry.pid, entry.parent == 0);
+		if (walk->next % 64 == 0 && now_us() - begun_us > PASS_MAX_US)
+			break; // of a bomb, the rest is met by a later pass
+	}
 }
 
 // --- the kill loop ------------------------------------------------------------------------------
@@ -209,22 +222,13 @@ void tree_on_new_member(struct root *root, struct slot *slot)
 		slot->kill_next_us = slot->kill_wait_ms = 0;
 }
 
-// Against a bomb of thousands only a higher priority gets the processor often enough to win.
-static void set_realtime(struct root *root, bool on)
-{
-	struct trees *trees = &root->trees;
-	if (!trees->realtime_allowed || trees->realtime_on == on)
-		return;
-	if (os_realtime(on) == 0)
-		trees->realtime_on = on;
-}
-
 static uint32_t kill_once(struct root *root, struct slot *slot)
 {
 	struct pass pass = {.slot = slot,
 	    .seen_serial = slot->kill_serial,
 	    .signal = SIGKILL,
 	    .scope = LINK_SCOPE_TREE};
+	kill_own_children(&pass);
 	run_pass(root, &pass);
 	if (pass.fresh > 0) {
 		slot->kill_wait_ms = 0;
@@ -252,13 +256,9 @@ static void run_kills(struct root *root)
 	struct slot_queue *killing = &root->trees.killing;
 	uint64_t begun_us = now_us();
 	uint32_t fresh = 0;
-	if (TAILQ_EMPTY(killing)) {
-		set_realtime(root, false);
-		return;
-	}
 	if (!is_kill_due(root))
 		return;
-	reap_scan(root); // whoever was orphaned since is found in its tree
+	reap_sweep(root); // whoever was orphaned since is found in its tree
 	struct slot *last = TAILQ_LAST(killing, slot_queue), *slot, *next;
 	for (slot = TAILQ_FIRST(killing); slot; slot = next) {
 		next = slot == last ? NULL : TAILQ_NEXT(slot, kill_queue);
@@ -270,10 +270,8 @@ static void run_kills(struct root *root)
 		if (now_us() - begun_us > TURN_BUDGET_US)
 			break;
 	}
-	if (fresh >= REALTIME_FROM)
-		set_realtime(root, true);
-	else if (fresh == 0)
-		set_realtime(root, false);
+	if (fresh >= BOMB || fresh == 0)
+		priority_want(root, PRIORITY_BOMB, fresh != 0);
 }
 
 // --- orders -------------------------------------------------------------------------------------
@@ -474,7 +472,7 @@ static void repeat(struct root *root, uint32_t first, uint32_t end)
 			if (!slot)
 				continue;
 			if (act->n_alive > 1 && !scanned) {
-				reap_scan(root);
+				reap_sweep(root);
 				scanned = true;
 			}
 			pass_for(root, act, slot);
@@ -508,7 +506,7 @@ static void run_acts(struct root *root)
 	if (n_due == 0)
 		return;
 	if (needs_scan(root, n_due))
-		reap_scan(root);
+		reap_sweep(root);
 	for (uint32_t first = 0, end; first < n_due; first = end) {
 		end = end_of_batch(trees, first, n_due);
 		for (uint32_t i = first; i < end; i++)
@@ -563,4 +561,6 @@ void tree_forget(struct root *root, struct slot *slot)
 	if (slot->killing)
 		TAILQ_REMOVE(&root->trees.killing, slot, kill_queue);
 	slot->killing = false;
+	if (TAILQ_EMPTY(&root->trees.killing))
+		priority_want(root, PRIORITY_BOMB, false);
 }

@@ -42,7 +42,6 @@ struct trees {
 	struct tree_seen *seen; // by pid: which act or kill loop has met it
 	uint32_t next_serial;
 	struct slot_queue killing;
-	bool realtime_allowed, realtime_on;
 };
 
 // 0 or negative errno.
