@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <utlist.h>
+
 #include "server/broker/call.h"
 #include "server/broker/decode.h"
 #include "server/broker/op_all.h"
@@ -13,9 +15,10 @@
 #include "server/common/clock.h"
 #include "spawn/v1/stream.pb-c.h"
 
-#define RETRY_AFTER_MS 250u  // when too many calls are parked
-#define ROOT_ANSWER_MS 1000u // a bound on what takes the root well under a millisecond
-#define DEFAULT_READ   262144u
+#define RETRY_AFTER_MS    250u  // when too many calls are parked
+#define ROOT_ANSWER_MS    1000u // a bound on what takes the root well under a millisecond
+#define DEFAULT_READ      262144u
+#define WRITES_PARKED_MAX 4u // of one process
 
 void op_read_finish(struct call *call, uint8_t *data, uint32_t size, uint64_t offset, uint32_t eof)
 {
@@ -127,6 +130,16 @@ static bool check_write(const struct process *process, const Spawn__V1__WriteStd
 	return false;
 }
 
+// Each parked write holds its data, and only one of them can be the next.
+static bool may_wait(struct call *call, const struct process *process)
+{
+	unsigned n_waiting = 0;
+	const struct call *other;
+	DL_FOREACH2(process->parked, other, park_next)
+	n_waiting += other->park == PARK_STDIN;
+	return n_waiting < WRITES_PARKED_MAX && call_count_parked(call);
+}
+
 void op_write_stdin(struct call *call, const ProtobufCMessage *message)
 {
 	const Spawn__V1__WriteStdinRequest *request = (const void *)message;
@@ -138,7 +151,7 @@ void op_write_stdin(struct call *call, const ProtobufCMessage *message)
 	}
 	uint8_t *data = malloc(request->data.len + 1);
 	uint64_t hold_ms = call_hold_ms(call, request->hold_ms, INFO_MAX_HOLD_MS);
-	bool once = hold_ms == 0 || !call_count_parked(call);
+	bool once = hold_ms == 0 || !may_wait(call, process);
 	uint64_t until_ms = now_ms() + (once ? ROOT_ANSWER_MS : hold_ms);
 	if (!data || call_park(call, process, PARK_STDIN, until_ms, write_hold_over)) {
 		free(data);
