@@ -1,5 +1,6 @@
-"""A client that is killed or stopped at each rung of its climb: the server climbs on, on schedule, and
-another client reads the record. Clauses: LAD-24, LAD-25, LAD-26."""
+"""A client that is killed or stopped at a rung of its climb: the server climbs on, on schedule, and
+another client reads the record. (After the last rung, KILL to the tree, there is nothing to climb.)
+Clauses: LAD-24, LAD-25, LAD-26."""
 import signal
 
 import pytest
@@ -25,7 +26,7 @@ def reached(ctl, process):
     return next((p["rung_reached"] for p in ctl.json("ps") if p["process_id"] == process), 0)
 
 
-@pytest.mark.parametrize("rung", [1, 2, 3])
+@pytest.mark.parametrize("rung", [1, 2])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_the_server_climbs_on(ctl, tmp_path, how, rung):
     process = stubborn(ctl, tmp_path)
@@ -43,7 +44,7 @@ def test_the_server_climbs_on(ctl, tmp_path, how, rung):
     late = [after - before - WAIT_MS for before, after in zip(at, at[1:])]
     print(how.name, "at rung", rung, "lateness of the next rungs:", late)
     allowed = [0, 0]
-    if how == signal.SIGSTOP and rung < 3:
+    if how == signal.SIGSTOP:
         allowed[rung - 1] = TAKEOVER_MS  # once, at the rung at which the client fell silent
     for lateness, takeover in zip(late, allowed):
         assert takeover <= lateness <= takeover + LATE_MS, (late, allowed)
