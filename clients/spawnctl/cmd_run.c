@@ -109,44 +109,63 @@ static int conclude(
 	return run->pipe_broken ? EXIT_CODE_RUN_SIGNAL + SIGPIPE : mirror(run);
 }
 
-// The threads cannot be joined where the process lives on or our output is stuck: the end of
-// spawnctl ends them, and its session.
-static void leave_if_stuck(struct run *run)
-{
-	bool unreaped = run->climb_failed && !run->record && !run->await_failed;
+// The threads of one run, beside those that have a place in struct run.
+struct carriers {
+	struct output outputs[2];
+	struct input *input;
+	pthread_t await_thread;
+};
 
-	if (unreaped)
-		_exit(failure_tell(run->options, NULL, &run->climb_error));
-	run_wait_outputs(run);
-	if (run->gave_up_signal != 0 && run->outputs_open > 0)
-		_exit(EXIT_CODE_RUN_SIGNAL + run->gave_up_signal);
+static int start_carriers(struct carriers *carriers, struct run *run)
+{
+	int rc = run_output_start(&carriers->outputs[0], run, SPAWND_STDOUT, STDOUT_FILENO);
+
+	if (rc == 0)
+		rc = run_output_start(&carriers->outputs[1], run, SPAWND_STDERR, STDERR_FILENO);
+	if (rc == 0)
+		rc = run_input_start(run, &carriers->input);
+	if (rc == 0)
+		rc = -pthread_create(&carriers->await_thread, NULL, await, run);
+	return rc;
+}
+
+static void join_carriers(struct carriers *carriers, struct run *run)
+{
+	run_input_end(carriers->input);
+	run_output_join(&carriers->outputs[0]);
+	run_output_join(&carriers->outputs[1]);
+	pthread_join(carriers->await_thread, NULL);
+	if (run->climbing)
+		pthread_join(run->climb_thread, NULL);
+}
+
+// Where the process lives on or our output is stuck there is nothing to join: the end of spawnctl
+// ends its threads, and its session.
+static void leave(struct carriers *carriers, struct run *run, int code)
+{
+	run_output_detach(&carriers->outputs[0]);
+	run_output_detach(&carriers->outputs[1]);
+	pthread_detach(carriers->await_thread);
+	if (run->climbing)
+		pthread_detach(run->climb_thread);
+	_exit(code);
 }
 
 static int carry_until_end(struct run *run, struct record_output *record_output)
 {
-	struct output outputs[2];
-	struct input *input = NULL;
-	pthread_t await_thread;
-	int rc = run_output_start(&outputs[0], run, SPAWND_STDOUT, STDOUT_FILENO);
+	struct carriers carriers;
+	int rc = start_carriers(&carriers, run), gave_up_signal;
 
-	if (rc == 0)
-		rc = run_output_start(&outputs[1], run, SPAWND_STDERR, STDERR_FILENO);
-	if (rc == 0)
-		rc = run_input_start(run, &input);
-	if (rc == 0)
-		rc = -pthread_create(&await_thread, NULL, await, run);
 	if (rc < 0) // what was begun is the server's to end
 		_exit(failure_tell_own(run->options, "%s", strerror(-rc)));
 	run_living(run);
-	run_wait_end(run);
-	leave_if_stuck(run);
-	run_input_end(input);
-	run_output_join(&outputs[0]);
-	run_output_join(&outputs[1]);
-	pthread_join(await_thread, NULL);
-	if (run->climbing)
-		pthread_join(run->climb_thread, NULL);
-	rc = conclude(run, outputs, record_output);
+	if (!run_wait_end(run))
+		leave(&carriers, run, failure_tell(run->options, NULL, &run->climb_error));
+	gave_up_signal = run_wait_outputs(run);
+	if (gave_up_signal != 0)
+		leave(&carriers, run, EXIT_CODE_RUN_SIGNAL + gave_up_signal);
+	join_carriers(&carriers, run);
+	rc = conclude(run, carriers.outputs, record_output);
 	if (run->record && !run->options->keep_record)
 		spawnd_release(run->client, &run->process, NULL);
 	return rc;

@@ -42,8 +42,9 @@ void run_living(struct run *run);
 // What a signal to spawnctl does. user is a struct run.
 void run_interrupted(void *user, int signal);
 
-// Waits, on the calling thread, until the record is had or cannot be had.
-void run_wait_end(struct run *run);
+// Waits, on the calling thread, until the record is had or cannot be had. Returns false where the
+// climb is over and the process has not ended.
+bool run_wait_end(struct run *run);
 
-// Waits until all output has been written, or a signal says not to.
-void run_wait_outputs(struct run *run);
+// Waits until all output has been written, or a signal says not to; returns that signal, else 0.
+int run_wait_outputs(struct run *run);

@@ -115,19 +115,27 @@ void run_clear(struct run *run)
 	countdown_clear(&run->countdown);
 }
 
-void run_wait_end(struct run *run)
+bool run_wait_end(struct run *run)
 {
+	bool ended;
+
 	pthread_mutex_lock(&run->lock);
 	while (!run->record && !run->await_failed && !run->climb_failed)
 		pthread_cond_wait(&run->changed, &run->lock);
 	run->phase = RUN_ENDED;
+	ended = run->record || run->await_failed;
 	pthread_mutex_unlock(&run->lock);
+	return ended;
 }
 
-void run_wait_outputs(struct run *run)
+int run_wait_outputs(struct run *run)
 {
+	int gave_up_signal;
+
 	pthread_mutex_lock(&run->lock);
 	while (run->outputs_open > 0 && run->gave_up_signal == 0)
 		pthread_cond_wait(&run->changed, &run->lock);
+	gave_up_signal = run->outputs_open > 0 ? run->gave_up_signal : 0;
 	pthread_mutex_unlock(&run->lock);
+	return gave_up_signal;
 }

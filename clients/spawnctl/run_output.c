@@ -182,3 +182,9 @@ void run_output_join(struct output *output)
 	pthread_cond_destroy(&output->changed);
 	pthread_mutex_destroy(&output->lock);
 }
+
+void run_output_detach(struct output *output)
+{
+	pthread_detach(output->reader);
+	pthread_detach(output->writer);
+}

@@ -32,3 +32,6 @@ int run_output_start(struct output *output, struct run *run, int stream, int fd)
 
 // After run_wait_outputs without giving up, and before the client is closed: joins and frees.
 void run_output_join(struct output *output);
+
+// Spawnctl ends without waiting for the threads.
+void run_output_detach(struct output *output);
