@@ -134,6 +134,30 @@ void sessions_connection_lost(struct broker *broker, struct connection *connecti
 	connection->n_sessions = 0;
 }
 
+// The root forgets tombstones whose Spawns can come no more.
+static void drop_tombstones(struct session *session, bool all)
+{
+	for (uint32_t i = 0; i < session->n_buried;) {
+		if (!all && session->buried[i] >= session->requests.floor) {
+			i++;
+			continue;
+		}
+		struct link_tombstone message = {
+		    .header.kind = LINK_TOMBSTONE, .key = {session->id, session->buried[i]}, .drop = 1};
+		broker_send(session->broker, &message);
+		session->buried[i] = session->buried[--session->n_buried];
+	}
+}
+
+static void note_buried(struct session *session, uint64_t id)
+{
+	uint64_t *grown = reallocarray(session->buried, session->n_buried + 1, sizeof *session->buried);
+	if (!grown)
+		return; // then the root keeps this one as long as it runs
+	session->buried = grown;
+	grown[session->n_buried++] = id;
+}
+
 static void free_session(struct session *session)
 {
 	struct broker *broker = session->broker;
@@ -145,6 +169,7 @@ static void free_session(struct session *session)
 	for (size_t i = 0; i < session->requests.capacity; i++)
 		free(session->requests.entries[i].answer);
 	free(session->requests.entries);
+	free(session->buried);
 	free(session);
 }
 
@@ -204,6 +229,7 @@ void session_end(struct session *session, enum lease_end why)
 	leave_connections(session);
 	answer_parked(session);
 	orphan_processes(session);
+	drop_tombstones(session, true);
 	keepsake_drop_session(session);
 	free_session(session);
 }
@@ -239,6 +265,8 @@ int session_bury_request(struct session *session, uint64_t id, enum request_verd
 	for (;;) {
 		struct request_entry *entry;
 		enum request_verdict verdict = requests_bury(&session->requests, id, &entry);
+		if (verdict == REQUEST_NEW)
+			note_buried(session, id);
 		if (verdict != REQUEST_GROW) {
 			*ret_verdict = verdict;
 			return 0;
@@ -260,6 +288,7 @@ void session_raise_floor(struct session *session, uint64_t floor)
 	if (floor <= session->requests.floor)
 		return;
 	requests_raise_floor(&session->requests, floor, free_answer, NULL);
+	drop_tombstones(session, false);
 	keepsake_send_session(session);
 }
 

@@ -20,6 +20,8 @@ struct session {
 	struct deadline due;
 	int owner_pidfd; // of the process that opened it; -1: unknown
 	struct requests requests;
+	uint64_t *buried; // ids whose tombstones the root keeps
+	uint32_t n_buried;
 	struct process *owned; // processes that it spawned and that are not released
 	uint32_t n_unreleased; // ended ones among them
 	uint32_t n_parked;
