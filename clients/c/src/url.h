@@ -6,7 +6,8 @@
 
 #define SPAWND_URL_MAX 512
 
-// Writes the address: runtime_dir (XDG_RUNTIME_DIR; NULL, empty or relative: unset) + /spawnd; for
-// uid 0 /run/spawnd; else /run/user/UID/spawnd where /run/user/UID is a directory; else
-// /tmp/spawnd-UID; each with spawnd.sock in it. -ENAMETOOLONG where it does not fit. (TRN-2)
+// Writes the address. For uid 0 it is /run/spawnd/spawnd.sock. For others spawnd/spawnd.sock in
+// runtime_dir (XDG_RUNTIME_DIR; NULL, empty or relative: unset), else in /run/user/UID where that
+// is a directory, else /tmp/spawnd-UID/spawnd.sock. The server's rule is the same. -ENAMETOOLONG
+// where it does not fit. (TRN-2)
 int url_default(char *buffer, size_t size, uid_t uid, const char *runtime_dir);

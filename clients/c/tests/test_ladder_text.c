@@ -121,8 +121,11 @@ Test(url, the_rule)
 	cr_assert_str_eq(url, "ipc:///run/user/x/spawnd/spawnd.sock");
 	cr_assert_eq(url_default(url, sizeof url, 0, NULL), 0);
 	cr_assert_str_eq(url, "ipc:///run/spawnd/spawnd.sock");
-	cr_assert_eq(url_default(url, sizeof url, 0, "relative"), 0);
-	cr_assert_str_eq(url, "ipc:///run/spawnd/spawnd.sock");
+	cr_assert_eq(url_default(url, sizeof url, 0, "/run/user/0"), 0);
+	cr_assert_str_eq(
+	    url, "ipc:///run/spawnd/spawnd.sock", "root's own, whatever the variable says");
+	cr_assert_eq(url_default(url, sizeof url, 4000000, "relative"), 0);
+	cr_assert_str_eq(url, "ipc:///tmp/spawnd-4000000/spawnd.sock");
 	cr_assert_eq(url_default(url, sizeof url, 4000000, ""), 0);
 	cr_assert_str_eq(url, "ipc:///tmp/spawnd-4000000/spawnd.sock");
 	cr_assert_lt(url_default(url, 10, 0, NULL), 0);
