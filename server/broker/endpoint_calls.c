@@ -73,7 +73,7 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 
 int epoll_wait(int epoll_fd, struct epoll_event *events, int max, int timeout_ms)
 {
-	int n = (int)syscall(SYS_epoll_pwait, epoll_fd, events, max, timeout_ms, NULL, 0);
+	int n = epoll_pwait(epoll_fd, events, max, timeout_ms, NULL); // which sanitizers understand
 	if (atomic_load_explicit(&left_alone, memory_order_relaxed))
 		return n;
 	for (int i = 0; i < n; i++)

@@ -151,12 +151,17 @@ static struct endpoint_request *open_context(struct endpoint *endpoint)
 	return request;
 }
 
+bool endpoint_is_full(const struct endpoint *endpoint)
+{
+	return endpoint->n_receiving + endpoint->n_requests >= endpoint->config.max_requests ||
+	       endpoint->bytes >= BYTES_MAX;
+}
+
 // With the lock.
 static bool wants_more(const struct endpoint *endpoint)
 {
 	return endpoint->n_receiving < RECEIVING_MAX && !endpoint->closing &&
-	       endpoint->n_receiving + endpoint->n_requests < endpoint->config.max_requests &&
-	       endpoint->bytes < BYTES_MAX;
+	       !endpoint_is_full(endpoint);
 }
 
 static void receive(struct endpoint_request *request)

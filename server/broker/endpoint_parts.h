@@ -138,6 +138,8 @@ void endpoint_wake(struct endpoint *endpoint);
 // --- endpoint_contexts.c ----------------------------------------------------------------------
 // Lets as many contexts receive as should. 0, or -ENOMEM where none at all could be opened.
 int endpoint_arm(struct endpoint *endpoint);
+// With the lock: no more contexts may receive than do now.
+bool endpoint_is_full(const struct endpoint *endpoint);
 // With the lock: the context has been told of, and may receive again.
 void endpoint_retire(struct endpoint_request *request);
 // After the socket is closed: waits for callbacks that still run.

@@ -78,7 +78,7 @@ static void repair(struct endpoint *endpoint, const char *why)
 static bool is_full(struct endpoint *endpoint)
 {
 	pthread_mutex_lock(&endpoint->lock);
-	bool full = endpoint->n_receiving == 0;
+	bool full = endpoint->n_receiving == 0 && endpoint_is_full(endpoint);
 	pthread_mutex_unlock(&endpoint->lock);
 	return full;
 }
@@ -114,7 +114,7 @@ static bool make_room(struct endpoint *endpoint, uint64_t now_ms)
 	struct endpoint_watch *watch = &endpoint->watch;
 	struct endpoint_peer *busiest = NULL;
 	pthread_mutex_lock(&endpoint->lock);
-	bool full = endpoint->n_receiving == 0 && endpoint->n_requests > 0;
+	bool full = endpoint->n_receiving == 0 && endpoint_is_full(endpoint);
 	if (!full)
 		watch->stuck_ms = STUCK_MS;
 	if (!full || watch->n_retired != endpoint->n_retired)
