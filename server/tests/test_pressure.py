@@ -130,17 +130,16 @@ def test_unknown_enum_values_below_0_are_refused(client, child, method, fields):
     assert refused.value.code == "INVALID_ARGUMENT"
 
 
-def test_writes_that_wait_hold_little_memory(fresh_server, child):
+def test_few_writes_of_one_process_wait(fresh_server, child):
     client = Client(fresh_server.url)
     answer = client.spawn(child, "pause", stdin="pipe")
     piece = bytes(262144)
     taken = client.write_stdin(answer, 0, piece, hold_ms=0).offset
     assert 0 < taken < len(piece)  # the pipe is full
-    before = fresh_server.rss_kib()[1]
     calls = [client.start("WriteStdin", target=target(answer), offset=taken, data=piece,
                           hold_ms=20000) for _ in range(1000)]
-    assert client.result(calls.pop()).offset == taken
-    assert fresh_server.rss_kib()[1] - before < 100000
+    for call in calls[100:]:  # all but a few are answered at once
+        assert client.result(call, timeout=10).offset == taken
     client.cancel(answer, rung=LAST)
     client.close_session()
     client.close_connection()
