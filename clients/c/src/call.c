@@ -226,6 +226,7 @@ enum call_outcome call_step(struct call *call, uint64_t now_us, struct call_answ
 		return CALL_PENDING;
 	switch (send_attempt(call)) {
 	case 0:
+		note_reach(call, true, now_us); // until it is seen to have left
 		return CALL_PENDING;
 	case -ENOMEM:
 		return CALL_NO_MEMORY;
