@@ -21,8 +21,7 @@
 
 #define LINK_FD     3
 #define PING_US     500000u
-#define UNANSWERED  4u
-#define BLOCKED_US  2000000u
+#define PATIENCE    4u        // pings without an answer, or with the queue full
 #define CONFIG_US   30000000u // from its start to its first message
 #define EXEC_FAILED 127
 
@@ -115,19 +114,21 @@ void keeper_on_death(struct root *root)
 	stop_on_broker_death(root);
 }
 
-// A ping counts as unanswered only when this loop has turned since: had this process itself been
-// stopped, the answer would lie unread.
+// Time is counted in pings, each sent half a second of this process's own running time after the
+// last: had it been stopped itself, answers would lie unread, but by now this turn has read them.
 static void ping(struct root *root)
 {
 	struct keeper *keeper = &root->keeper;
+	const struct outbox *outbox = &root->outbox;
+	bool stuck = outbox->blocked_since_us != 0 && outbox->blocked_since_us <= keeper->pinged_us;
 	keeper->next_ping_us = root->now_us + PING_US;
-	if (keeper->sent_serial > keeper->answered_serial && keeper->turns >= 2)
-		keeper->unanswered++;
-	if (keeper->unanswered >= UNANSWERED) {
-		keeper_kill(root, "it does not answer");
+	keeper->pinged_us = root->now_us;
+	keeper->unanswered = keeper->sent_serial > keeper->answered_serial ? keeper->unanswered + 1 : 0;
+	keeper->stuck = stuck ? keeper->stuck + 1 : 0;
+	if (keeper->unanswered >= PATIENCE || keeper->stuck >= PATIENCE) {
+		keeper_kill(root, keeper->stuck >= PATIENCE ? "it does not read" : "it does not answer");
 		return;
 	}
-	keeper->turns = 0;
 	root->outbox.ping_serial = ++keeper->sent_serial;
 	root->outbox.ping_due = true;
 }
@@ -138,7 +139,6 @@ void keeper_tick(struct root *root)
 	const struct outbox *outbox = &root->outbox;
 	if (keeper->pidfd < 0)
 		return;
-	keeper->turns++;
 	if (outbox->gone) {
 		if (outbox->fd >= 0) { // once: then wait for its death
 			loop_unwatch(root, outbox->fd);
@@ -152,9 +152,6 @@ void keeper_tick(struct root *root)
 			keeper_kill(root, "it sent no configuration");
 		return;
 	}
-	if (outbox->blocked_since_us != 0 && outbox->blocked_since_us + BLOCKED_US <= root->now_us &&
-	    keeper->turns >= 2)
-		keeper_kill(root, "it does not read");
 	if (keeper->next_ping_us <= root->now_us)
 		ping(root);
 }

@@ -16,10 +16,10 @@ struct keeper {
 	bool refused_to_start; // it ended by itself, with a status of its own, before it was ready
 	int exit_status;       // as a shell shows it: its code, or 128 + signal
 	uint64_t started_us;
-	uint64_t next_ping_us;
+	uint64_t next_ping_us, pinged_us;
 	uint32_t unanswered;
 	uint64_t sent_serial, answered_serial;
-	uint32_t turns; // of the loop since the last ping
+	uint32_t stuck; // pings in a row during which the queue stayed full
 };
 
 // Starts the broker with the link as its descriptor 3. 0 or negative errno.

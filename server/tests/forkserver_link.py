@@ -401,8 +401,18 @@ def root(roots):
     assert server.stop() == 0
 
 
+def nothing_left():
+    """Nothing lives; what has died as our orphan is reaped."""
+    for pid in strays():
+        try:
+            os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            pass
+    return not strays()
+
+
 def check_gone(timeout=5):
-    wait_for(lambda: not strays(), f"no process is left; left: {strays()}", timeout)
+    wait_for(nothing_left, f"no process is left; there were {strays()}", timeout)
 
 
 def fds(pid):
