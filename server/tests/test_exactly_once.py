@@ -208,7 +208,7 @@ def test_row_1_a_client_that_dies_after_sending_a_spawn(server, clients, child):
     """The child follows its on_owner_lost; the record is there for another session of the principal."""
     watcher = clients()
     for i in range(20):
-        one = clients(lease_ms=1000)
+        one = clients(lease_ms=10000)
         call = one.start_spawn(child, "pause", on_owner_lost=pb.ON_OWNER_LOST_KEEP)
         one.close_connection()  # never reads the answer
         key = one.key(call[3])
