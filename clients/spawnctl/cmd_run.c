@@ -59,8 +59,8 @@ static int start_process(struct run *run, struct record_output *record_output)
 		return 0;
 	if (err.kind != SPAWND_E_START_FAILED)
 		return failure_tell(options, NULL, &err);
-	record_output_start_failed(record_output, run->client, &run->process, &err);
-	return failure_start_code(options, err.stage, err.sys_errno);
+	rc = record_output_start_failed(record_output, run->client, &run->process, &err);
+	return rc != 0 ? rc : failure_start_code(options, err.stage, err.sys_errno);
 }
 
 // The shell's habit: the code, or 128 and the signal; what is neither is our failure to tell.

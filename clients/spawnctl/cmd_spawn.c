@@ -32,14 +32,15 @@ static int start(
 	struct spawnd_process process = {0};
 	struct record_output output;
 	struct spawnd_error err;
+	int rc;
 
 	if (spawnd_spawn(client, spawn, &process, NULL, &err) == 0)
 		return print_process(options, &process);
 	if (err.kind != SPAWND_E_START_FAILED)
 		return failure_tell(options, NULL, &err);
 	record_output_open(&output, options); // standard output: cannot fail
-	record_output_start_failed(&output, client, &process, &err);
-	return failure_start_code(options, err.stage, err.sys_errno);
+	rc = record_output_start_failed(&output, client, &process, &err);
+	return rc != 0 ? rc : failure_start_code(options, err.stage, err.sys_errno);
 }
 
 int cmd_spawn(const struct options *options)

@@ -143,23 +143,6 @@ json_t *record_json_exit(const struct spawnd_exit *record)
 	return object;
 }
 
-json_t *record_json_start_failed(
-    const struct spawnd_process *process, const char *name, const struct spawnd_error *err)
-{
-	struct spawnd_exit record = {
-	    .process = *process,
-	    .name = name ? name : "",
-	    .kind = SPAWND_START_FAILED,
-	    .stage = err->stage,
-	    .sys_errno = err->sys_errno,
-	    .lost_reason = "",
-	    .cause = SPAWND_CAUSE_ITSELF,
-	    .tree_empty = 1,
-	};
-
-	return record_json_exit(&record);
-}
-
 json_t *record_json_process(const struct spawnd_process_info *info)
 {
 	json_t *object = json_object(), *argv = json_array();

@@ -11,7 +11,3 @@ json_t *record_json_process(const struct spawnd_process_info *info); // ProcessI
 json_t *record_json_climb(                                           // CancelResponse
     const struct spawnd_climb *climb, const struct spawnd_exit *record);
 json_t *record_json_info(const struct spawnd_info *info); // GetServerInfoResponse
-
-// The ExitRecord of a start that failed, where only the library's error is at hand.
-json_t *record_json_start_failed(
-    const struct spawnd_process *process, const char *name, const struct spawnd_error *err);

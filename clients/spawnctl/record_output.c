@@ -13,6 +13,9 @@
 #include "clients/spawnctl/record_text.h"
 #include "clients/spawnctl/timeline.h"
 
+// The record of a failed start is there when its answer is; this bounds a server in trouble.
+static const uint64_t record_limit_ms = 10000;
+
 int record_output_open(struct record_output *output, const struct options *options)
 {
 	*output = (struct record_output){.options = options, .json = options->json};
@@ -59,17 +62,25 @@ int record_output_write(struct record_output *output, const struct spawnd_exit *
 	return rc < 0 ? failure_tell_own(output->options, "writing the record: %s", strerror(-rc)) : 0;
 }
 
-void record_output_start_failed(struct record_output *output, spawnd_client *client,
+int record_output_start_failed(struct record_output *output, spawnd_client *client,
     const struct spawnd_process *process, const struct spawnd_error *err)
 {
 	const struct options *options = output->options;
-	struct spawnd_process failed = *process;
+	struct spawnd_exit *record;
+	struct spawnd_error await_err;
 	char words[512];
+	int rc = 0;
 
-	failed.session_id = spawnd_client_session(client);
 	record_text_format_start_failed(
 	    err->stage, err->sys_errno, options->operands[0], words, sizeof words);
 	fprintf(stderr, "spawnctl: %s\n", words);
-	if (output->file && output->json)
-		json_line_write(output->file, record_json_start_failed(&failed, options->name, err));
+	if (!output->file || !output->json)
+		return 0; // said in words
+	if (spawnd_await(
+	        client, process, SPAWND_UNTIL_TREE_EMPTY, record_limit_ms, &record, &await_err) < 0)
+		return failure_tell(options, "its record", &await_err);
+	rc = record_output_write(output, record);
+	spawnd_exit_free(record);
+	spawnd_release(client, process, NULL); // without an id nobody will ask for it
+	return rc;
 }

@@ -20,6 +20,7 @@ void record_output_close(struct record_output *output);
 // Writes a record. Returns as record_output_open.
 int record_output_write(struct record_output *output, const struct spawnd_exit *record);
 
-// A start has failed: says so in words on standard error, and writes its record.
-void record_output_start_failed(struct record_output *output, spawnd_client *client,
+// A start has failed: says so in words on standard error, and where JSON is wanted writes its
+// record. Returns as record_output_open.
+int record_output_start_failed(struct record_output *output, spawnd_client *client,
     const struct spawnd_process *process, const struct spawnd_error *err);

@@ -57,6 +57,7 @@ def test_a_missing_program(ctl, tmp_path):
     assert record["kind"] == "START_FAILED"
     assert record["start_failed"] == {"stage": "EXEC", "errno_code": 2}
     assert record["process_id"] == "0" * 16 and record["session_id"] != "0" * 16
+    assert record["spawn_request_id"] > 0
 
 
 @pytest.mark.parametrize("command, options, code, words", [
