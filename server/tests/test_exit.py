@@ -132,10 +132,9 @@ def test_sig_1_scopes(client, child):
                           "daemon", "report:10", "ready", "pause", "--", "ready", "pause",
                           stdout="pipe")
     wait_for(lambda: client.read(answer).data.count(b"ready") == 3, "three are ready")
-    assert client.signal(answer, 10, "LEADER").hit == 1
-    assert client.signal(answer, 10, "GROUP").hit == 2
-    assert client.signal(answer, 10, "TREE").hit == 3
-    wait_for(lambda: client.read(answer).data.count(b"signal 10") == 6, "six signals were seen")
+    for scope, hit, seen in (("LEADER", 1, 1), ("GROUP", 2, 3), ("TREE", 3, 6)):
+        assert client.signal(answer, 10, scope).hit == hit
+        wait_for(lambda: client.read(answer).data.count(b"signal 10") == seen, f"{seen} were seen")
 
 
 def test_ext_9_unreleased_records_are_bounded_and_none_is_dropped(client, true):
