@@ -36,7 +36,8 @@ static void plan_end(struct session *session)
 static void lease_due(void *user, uint64_t now)
 {
 	struct session *session = user;
-	enum lease_end why = lease_tick(&session->lease, now);
+	enum lease_end why = session->owner_was_gone ? lease_owner_died(&session->lease)
+	                                             : lease_tick(&session->lease, now);
 	if (why)
 		session_end(session, why);
 	else
@@ -52,10 +53,15 @@ static void owner_exited(void *user, uint32_t events)
 		session_end(session, why);
 }
 
-// Watches the process at the other end; without a pidfd connections alone hold the lease.
+// Watches the process at the other end. One that has ended already ends the session as soon as its
+// opening is answered; where there is no descriptor to be had, connections alone hold the lease.
 static void watch_owner(struct session *session, pid_t pid)
 {
 	session->owner_pidfd = pid > 0 ? os_pidfd_open(pid) : -1;
+	if (session->owner_pidfd == -ESRCH) {
+		session->owner_was_gone = true;
+		deadlines_set(&session->broker->deadlines, &session->due, now_ms());
+	}
 	if (session->owner_pidfd < 0)
 		return;
 	if (loop_add_fd(session->broker->loop, session->owner_pidfd, EPOLLIN, owner_exited, session)) {

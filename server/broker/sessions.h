@@ -18,7 +18,8 @@ struct session {
 	char client[SESSION_CLIENT_MAX + 1];
 	struct lease lease;
 	struct deadline due;
-	int owner_pidfd; // of the process that opened it; -1: unknown
+	int owner_pidfd; // of the process that opened it; below 0: unknown
+	bool owner_was_gone; // before it could be watched
 	struct requests requests;
 	uint64_t *buried; // ids whose tombstones the root keeps
 	uint32_t n_buried;

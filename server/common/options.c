@@ -27,7 +27,7 @@ const struct option_row option_table[OPTION_COUNT] = {
         "processes that live at once (default 0: as many as descriptors allow)"},
     [OPTION_MAX_RECORDS] = {"max-records", OPTION_NUMBER, true, "N", 16, 4000000,
         "processes and records of ended ones in all (default 131072)"},
-    [OPTION_MAX_SESSIONS] = {"max-sessions", OPTION_NUMBER, true, "N", 1, 1000000,
+    [OPTION_MAX_SESSIONS] = {"max-sessions", OPTION_NUMBER, true, "N", 1, 65536,
         "sessions that are open at once (default 4096)"},
     [OPTION_MAX_CONNECTIONS] = {"max-connections", OPTION_NUMBER, true, "N", 1, 1000000,
         "connections of one user at once (default 1024)"},
