@@ -18,7 +18,7 @@ struct session {
 	char client[SESSION_CLIENT_MAX + 1];
 	struct lease lease;
 	struct deadline due;
-	int owner_pidfd; // of the process that opened it; below 0: unknown
+	int owner_pidfd;     // of the process that opened it; below 0: unknown
 	bool owner_was_gone; // before it could be watched
 	struct requests requests;
 	uint64_t *buried; // ids whose tombstones the root keeps

@@ -14,6 +14,6 @@ int link_send(int fd, const void *message, int pass_fd);
 // Receives one record into buffer (use LINK_MESSAGE_MAX bytes). *ret_fd gets the descriptor that
 // came with it, close-on-exec and owned by the caller, or -1. 0; -EAGAIN: none now; -EPIPE: the
 // other end is gone; -EBADMSG: a record that does not fit or carries more than one descriptor (it
-// is consumed, its descriptors are closed); -EMFILE: the record is in buffer, and *ret_size its size,
-// but there was no room for its descriptor; else negative errno.
+// is consumed, its descriptors are closed); -EMFILE: the record is in buffer, and *ret_size its
+// size, but there was no room for its descriptor; else negative errno.
 int link_receive(int fd, void *buffer, size_t size, size_t *ret_size, int *ret_fd);
