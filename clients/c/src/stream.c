@@ -163,7 +163,8 @@ static int take_state(const Spawn__V1__Response *response, struct writing *writi
 		            ? (size_t)(writing->state.offset - writing->offset)
 		            : sent;
 	writing->offset += taken;
-	writing->data += taken;
+	if (taken > 0) // there may be no data at all, and no pointer
+		writing->data += taken;
 	writing->left -= taken;
 	return 0;
 }
