@@ -174,6 +174,7 @@ def exits_in_one_instant(server, client, child, count):
         calls = [client.start_spawn("/bin/sh", "-c", "read x; exit 7", stdin=stdin)
                  for _ in range(min(500, count - begin))]
         answers += [client.result(call) for call in calls]
+        client.floor = client.next_id + 1
     waits = [client.start("AwaitExit", hold_ms=25_000, target=pb.Target(process_id=a.process_id))
              for a in answers]
     assert client.info().counters.processes == count
