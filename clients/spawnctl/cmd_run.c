@@ -100,7 +100,7 @@ static int conclude(
 	int rc;
 
 	if (!run->record)
-		return failure_tell(run->options, NULL, &run->await_error);
+		return failure_tell(run->options, "how it ended is not known", &run->await_error);
 	rc = record_output_write(record_output, run->record);
 	for (int i = 0; i < 2 && rc == 0; i++)
 		rc = tell_output_failure(run, &outputs[i]);

@@ -40,7 +40,7 @@ def test_a_server_that_dies_is_told_and_never_guessed(fresh_ctl, fresh_server, v
     os.kill(getattr(fresh_server, victim), signal.SIGKILL)
     fresh_server.wait()
     assert client.wait(LIMIT_S) == 125
-    assert client.stderr.read().startswith(b"spawnctl: ")
+    assert client.stderr.read().startswith(b"spawnctl: how it ended is not known: ")
     tidy(fresh_server)
 
 
