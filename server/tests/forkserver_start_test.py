@@ -287,13 +287,11 @@ def test_refusals_are_typed_and_leave_nothing(roots):
 
 
 def test_too_many_rings(root):
-    begun, over = [], None
-    while over is None:  # 2 x 64 MiB each; the arena is 64 GiB
-        assert len(begun) < 600
-        begun.append(root.start([CHILD, "pause"],
-                                io=[stdio(), *[stdio(PIPE, ring=64 << 20)] * 2]))
-        wait_for(lambda: root.has("STARTED", process_id=begun[-1]) or root.has("REFUSED"), "answer")
-        over = root.expect("REFUSED") if root.has("REFUSED") else None
+    rings = [stdio(), *[stdio(PIPE, ring=64 << 20)] * 2]  # 128 MiB of an arena of 64 GiB
+    begun = [root.start([CHILD, "pause"], io=rings) for _ in range(513)]
+    over = root.expect("REFUSED")
+    if over.process_id != begun[-1]:  # a smaller arena, where address space is short
+        del begun[begun.index(over.process_id) + 1:]
     assert over.error == errno.ENOSPC and len(begun) > 4
     for process in begun[:-1]:
         root.act(process, rung=1, signal=KILL)
