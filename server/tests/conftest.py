@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items):
     if SPAWND.exists():
         return
     for item in items:
-        if item.path.name not in ("test_spec.py", "test_endpoint.py"):
+        if item.path.name not in ("test_spec.py", "test_endpoint.py", "test_endpoint_hostile.py"):
             item.add_marker(pytest.mark.skip(reason=f"no server: {SPAWND} is not built"))
 
 
@@ -85,15 +85,20 @@ def strays(zombies=True):
 class Server:
     """One running spawnd."""
 
-    def __init__(self, *arguments, environment=None, listen=None, stderr=None):
+    def __init__(self, *arguments, environment=None, listen=None, stderr=None, user=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="spawnd-test-"))
         self.url = listen or f"ipc://{self.folder}/run/s"
         os.mkdir(self.folder / "run", 0o700)
+        other = {}
+        if user is not None:
+            os.chown(self.folder, user, user)
+            os.chown(self.folder / "run", user, user)
+            other = dict(user=user, group=user, extra_groups=[])
         self.errors = open(stderr or self.folder / "stderr", "wb")
         self.process = subprocess.Popen(
             [SPAWND, "--listen", self.url, *arguments], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=self.errors, env={**os.environ, **(environment or {})},
-            preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0))
+            preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0), **other)
         self.pid = self.process.pid
         _live.add(self.pid)
 

@@ -112,6 +112,33 @@ def test_awt_6_release(client, clients, child, true):
     assert not client.mine()
 
 
+def test_awt_6_output_goes_with_the_record(client, clients):
+    answer = client.spawn("/usr/bin/seq", "1", "10", stdout="pipe")
+    client.await_exit(answer)
+    wait_for(lambda: client.read(answer, offset=21).eof, "the stream has ended")
+    other = clients()
+    other.release(answer)
+    with pytest.raises(Refused) as refused:
+        client.read(answer)
+    assert refused.value.code == "NOT_FOUND"
+
+
+def test_ins_5_one_process(client, child):
+    answer = client.spawn(child, "exit:3")
+    client.await_exit(answer)
+    call = client.start_spawn("/nonexistent")
+    with pytest.raises(Refused):
+        client.result(call)
+    assert client.find(answer).exit.code == 3
+    failed, = client.list(target=pb.Target(spawn=pb.SpawnKey(request_id=call[3])))
+    assert failed.state == pb.PROCESS_STATE_ENDED
+    assert failed.exit.kind == pb.EXIT_KIND_START_FAILED
+    assert call[3] not in [p.spawn_request_id for p in client.mine()]
+    with pytest.raises(Refused) as refused:
+        client.list(target=pb.Target(process_id=answer.process_id + 1000))
+    assert refused.value.code == "NOT_FOUND"
+
+
 def test_awt_6_releasing_a_failed_start(client):
     call = client.start_spawn("/nonexistent")
     with pytest.raises(Refused):
