@@ -119,7 +119,7 @@ struct endpoint {
 	ino_t socket_inode;
 	struct endpoint_watch {
 		int fd; // of the check under way; -1: none
-		uint64_t began_ms;
+		bool graced;
 		uint64_t next_check_ms, next_look_ms;
 		bool told_foreign;
 		uint64_t n_retired; // at the last look

@@ -14,6 +14,7 @@
 
 #include <nng/transport/ipc/ipc.h>
 
+#include "server/common/cleanup.h"
 #include "server/common/fd.h"
 #include "server/common/log.h"
 
@@ -39,20 +40,18 @@ static bool must_check(void)
 	return built_old || major * 100 + minor < 106;
 }
 
-// -1: the path cannot be connected to, which is an answer too.
+// The descriptor of a check under way; -ECONNREFUSED: nobody listens; else it says nothing of the
+// listener: descriptors are short, or many others connect just now.
 static int begin_check(const struct endpoint *endpoint)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	CLEANUP_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", endpoint->path);
-	if (fd < 0)
-		return -errno; // out of descriptors: says nothing of the listener
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    send(fd, question, sizeof(question), MSG_NOSIGNAL) != sizeof(question)) {
-		fd_close(&fd);
-		return -1;
-	}
-	return fd;
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	if (send(fd, question, sizeof(question), MSG_NOSIGNAL) != sizeof(question))
+		return -ECONNREFUSED;
+	return fd_steal(&fd);
 }
 
 static bool has_answer(int fd)
@@ -88,21 +87,23 @@ static void check(struct endpoint *endpoint, uint64_t now_ms)
 {
 	struct endpoint_watch *watch = &endpoint->watch;
 	if (watch->fd >= 0 && !has_answer(watch->fd)) {
-		if (is_full(endpoint) || now_ms < watch->began_ms + CHECK_MS + GRACE_MS) {
-			watch->next_check_ms = now_ms + GRACE_MS; // this thread itself may have been late
+		// This thread itself may have been late, or stopped: the answer gets one more chance.
+		if (is_full(endpoint) || !watch->graced) {
+			watch->graced = true;
+			watch->next_check_ms = now_ms + GRACE_MS;
 			return;
 		}
 		repair(endpoint, "the listener does not serve");
 	}
 	fd_close(&watch->fd);
+	watch->graced = false;
 	watch->next_check_ms = now_ms + CHECK_MS;
-	watch->began_ms = now_ms;
 	if (endpoint_look_at_path(endpoint) != ENDPOINT_PATH_OURS)
 		return;
 	int fd = begin_check(endpoint);
 	if (fd >= 0)
 		watch->fd = fd;
-	else if (fd == -1)
+	else if (fd == -ECONNREFUSED)
 		repair(endpoint, "the listener takes no connection");
 }
 
