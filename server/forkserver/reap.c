@@ -2,7 +2,6 @@
 #include "server/forkserver/reap.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -18,18 +17,25 @@
 #define SWEEP_US      10000u   // the longest that a turn spends on the dead
 #define SCAN_SHARE    4u       // a scan is followed by so many times its duration without one
 #define LOOK_AGAIN_US 1000000u // should a notice of death ever be missed
+#define UNREADABLE_US 100000u
 #define RETRY_MAX_MS  1000u
+
+static void *reserve(size_t bytes)
+{
+	void *memory = mmap(
+	    NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return memory == MAP_FAILED ? NULL : memory;
+}
 
 int reap_open(struct reaper *reaper)
 {
 	memset(reaper, 0, sizeof(*reaper));
 	TAILQ_INIT(&reaper->leaderless);
 	TAILQ_INIT(&reaper->retries);
-	reaper->role_of = mmap(NULL, WALK_PID_MAX * sizeof(uint32_t), PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	reaper->orphans = mmap(NULL, WALK_PID_MAX * sizeof(struct orphan *), PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (reaper->role_of == MAP_FAILED || reaper->orphans == MAP_FAILED)
+	reaper->role_of = reserve(WALK_PID_MAX * sizeof(uint32_t));
+	reaper->by_pid = reserve(WALK_PID_MAX * sizeof(struct orphan));
+	reaper->orphans = reserve(WALK_PID_MAX * sizeof(struct orphan *));
+	if (!reaper->role_of || !reaper->by_pid || !reaper->orphans)
 		return -ENOMEM;
 	reaper->children_fd = walk_open_own_children();
 	if (reaper->children_fd < 0)
@@ -127,12 +133,10 @@ void reap_on_leader(struct root *root, struct slot *slot)
 static void adopt(struct root *root, pid_t pid)
 {
 	struct reaper *reaper = &root->reaper;
-	struct orphan *orphan = malloc(sizeof(*orphan));
+	struct orphan *orphan = &reaper->by_pid[pid];
 	struct slot *owner = contain_owner(root, pid);
 	if (owner)
-		owner->seen_scan = reaper->scan; // also when there is no memory to remember it
-	if (!orphan)
-		return;
+		owner->seen_scan = reaper->scan;
 	*orphan = (struct orphan){.pid = pid, .owner = owner, .place = reaper->n_orphans};
 	reaper->orphans[reaper->n_orphans++] = orphan;
 	reaper->role_of[pid] = 1 + orphan->place;
@@ -154,7 +158,6 @@ static void disown(struct root *root, struct orphan *orphan)
 	reaper->role_of[orphan->pid] = 0;
 	if (orphan->owner)
 		LIST_REMOVE(orphan, of_owner);
-	free(orphan);
 }
 
 // A tree in which an orphan has died may be empty now, or its children may have come to us. The
@@ -229,8 +232,12 @@ void reap_scan(struct root *root)
 	reaper->scan_wanted = false;
 	reaper->scan++;
 	walk_begin(children);
-	if (walk_add_own_children(children, reaper->children_fd) < 0)
-		log_error("cannot read the list of children");
+	if (walk_add_own_children(children, reaper->children_fd) < 0) {
+		log_error("cannot read the list of children"); // so it proves no tree empty: once more
+		reaper->scan_wanted = true;
+		reaper->scan_after_us = reaper->scan_latest_us = begun_us + UNREADABLE_US;
+		return;
+	}
 	for (uint32_t i = 0; i < reaper->n_orphans; i++)
 		if (reaper->orphans[i]->owner)
 			reaper->orphans[i]->owner->seen_scan = reaper->scan;

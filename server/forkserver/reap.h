@@ -26,7 +26,8 @@ struct orphan {
 struct reaper {
 	int children_fd;
 	struct walk children;
-	struct orphan **orphans; // dense
+	struct orphan *by_pid;   // memory is touched only where a pid was an orphan's
+	struct orphan **orphans; // those there are, dense
 	uint32_t n_orphans;
 	uint32_t *role_of;  // by pid: 0 nobody's; else REAP_LEADER, or 1 + place of an orphan
 	uint32_t scan;      // number of the last reading of the children
