@@ -170,7 +170,7 @@ static int run(const struct options *options, const char *broker)
 
 int main(int argc, char **argv)
 {
-	struct options options;
+	static struct options options; // lives as long as the program
 	answer_questions(argc, argv);
 	parse(argc, argv, &options);
 	int r = clean_up_inheritance();
