@@ -84,6 +84,11 @@ bool outbox_takes_orders(const struct outbox *outbox)
 	return outbox->answers_held == 0;
 }
 
+bool outbox_has_spare_room(const struct outbox *outbox)
+{
+	return outbox->answers_held + TREE_ACTS_MAX < OUTBOX_ANSWERS;
+}
+
 static int send_started(struct root *root, const struct slot *slot)
 {
 	struct link_started m = {.header = HEADER(link_started, LINK_STARTED),

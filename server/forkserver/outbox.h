@@ -46,5 +46,8 @@ void outbox_answer(struct root *root, const void *message);
 // May more orders be read?
 bool outbox_takes_orders(const struct outbox *outbox);
 
+// Is there room for an answer beside those that acts will need?
+bool outbox_has_spare_room(const struct outbox *outbox);
+
 // Sends what the link takes now.
 void outbox_flush(struct root *root);

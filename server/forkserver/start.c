@@ -177,12 +177,12 @@ static int find_set(const struct starter *starter)
 	return -1;
 }
 
-static struct start_job *find_job(struct starter *starter)
+static int find_job(const struct starter *starter)
 {
-	for (uint32_t i = 0; i < START_JOBS_MAX; i++)
+	for (int i = 0; i < START_JOBS_MAX; i++)
 		if (!starter->jobs[i].slot)
-			return &starter->jobs[i];
-	return NULL;
+			return i;
+	return -1;
 }
 
 static int need_stack(struct start_job *job)
@@ -332,9 +332,19 @@ static void refuse(struct root *root, struct slot *slot, int error)
 	root_forget(root, slot);
 }
 
-static void begin(struct root *root, struct slot *slot, struct start_job *job, int set)
+// Each start that is begun may be refused, and each refusal is an answer: the broker must not miss
+// one, so while answers fill the outbox no start is begun.
+static bool may_begin(const struct root *root)
+{
+	return outbox_has_spare_room(&root->outbox) && find_set(&root->starter) >= 0 &&
+	       find_job(&root->starter) >= 0;
+}
+
+static void begin(struct root *root, struct slot *slot)
 {
 	struct starter *starter = &root->starter;
+	int set = find_set(starter);
+	struct start_job *job = &starter->jobs[find_job(starter)];
 	TAILQ_REMOVE(&starter->waiting, slot, start_queue);
 	job->slot = slot;
 	job->set = set;
@@ -452,10 +462,8 @@ void start_tick(struct root *root)
 	while ((job = TAILQ_FIRST(&starter->running)) && job->deadline_us <= root->now_us)
 		give_up(root, job);
 	while ((slot = TAILQ_FIRST(&starter->waiting))) {
-		int set = find_set(starter);
-		job = find_job(starter);
-		if (job && set >= 0) {
-			begin(root, slot, job, set);
+		if (may_begin(root)) {
+			begin(root, slot);
 			continue;
 		}
 		if (slot->started_ms + root->config.start_timeout_ms > root_now_ms(root))
@@ -471,6 +479,8 @@ uint64_t start_next_us(const struct root *root)
 	const struct start_job *job = TAILQ_FIRST(&root->starter.running);
 	const struct slot *slot = TAILQ_FIRST(&root->starter.waiting);
 	uint64_t next = job ? job->deadline_us : ROOT_NEVER;
+	if (slot && may_begin(root))
+		return 0; // the outbox has got room since
 	if (slot) {
 		uint64_t late = (slot->started_ms + root->config.start_timeout_ms) * 1000;
 		next = late < next ? late : next;

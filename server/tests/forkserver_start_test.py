@@ -318,6 +318,28 @@ def test_without_descriptors(roots):
     assert root.stop() == 0
 
 
+def test_many_refusals_at_once(roots, tmp_path):
+    """More waiting starts than the root has room for answers: each is refused, none is missed."""
+    root = roots({"start_timeout_ms": 60000})
+    fifo, pid = tmp_path / "fifo", root.hello.root_pid
+    os.mkfifo(fifo)
+    highest = max(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
+    hung = [root.start([TRUE], io=[stdio(FILE, fifo)]) for _ in range(96)]
+    waiting = [root.start([TRUE]) for _ in range(700)]
+    root.state(waiting[-1], now=1)  # all orders are taken
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (highest + 1, before[1]))
+    writer = os.open(fifo, os.O_RDWR)
+    for process in hung:
+        root.expect("STARTED", process_id=process)
+    for process in waiting:
+        assert root.expect("REFUSED", process_id=process).error == errno.EAGAIN
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    os.close(writer)
+    root.ended(root.spawn([TRUE])[0])
+    assert root.stop() == 0
+
+
 HOSTILE = {
     "unknown kind": struct.pack("=IIQ", 40, 16, 1),
     "a message of the root's": struct.pack("=IIQ", E["PING"], 16, 1),
