@@ -304,6 +304,32 @@ def test_shd_5_a_server_that_is_killed_takes_everything_along(child):
             del parked
 
 
+def test_ins_2_a_page_fits_a_message(client, child):
+    calls = [client.start_spawn(child, "pause", "x" * 5000) for _ in range(400)]
+    answers = [client.result(call).process_id for call in calls]
+    listed, token, pages = [], 0, 0
+    while True:
+        page = client.call("ListProcesses", page_size=2**32 - 1, page_token=token,
+                           session_id=client.session_id)
+        assert page.processes
+        listed += [process.process_id for process in page.processes]
+        token, pages = page.next_page_token, pages + 1
+        if not token:
+            break
+    assert sorted(listed) == sorted(answers) and pages > 1
+
+
+def test_ids_8_other_calls_leave_no_tombstone(client, child):
+    request_id = client.new_id()
+    key = client.key(request_id)
+    for call in (lambda: client.signal(key, 15), lambda: client.release(key),
+                 lambda: client.poll(key, hold_ms=50), lambda: client.read(key)):
+        assert refusal(call).code == "NOT_FOUND"
+    answer = client.result(client.start("Spawn", request_id=request_id, argv=[child.encode(), b"pause"],
+                                        on_owner_lost=pb.ON_OWNER_LOST_KILL))
+    assert answer.process_id
+
+
 def test_ins_list_and_info(client, clients, child, server):
     other = clients()
     answers = [client.spawn(child, "pause", "x" * 5000, name=b"n%d" % i) for i in range(7)]

@@ -95,6 +95,18 @@ def test_shd_2_a_climb_under_way_goes_on(fresh_server, child):
     assert [(e.rung, e.skipped) for e in record.journal] == [(1, True), (2, False), (3, False)]
 
 
+def test_shd_2_an_unlimited_wait_gives_way_to_the_stored_one(fresh_server, child):
+    client = Client(fresh_server.url)
+    answer = stubborn(client, child)
+    client.cancel(answer, wait_ms=2**64 - 1)
+    call, = awaiting(client, answer)
+    begin = time.monotonic()
+    fresh_server.process.send_signal(signal.SIGTERM)
+    record = client.result(call).exit
+    assert fresh_server.wait() == 0 and time.monotonic() - begin < 0.8 + 1
+    assert (record.rung, record.cause) == (3, pb.EXIT_CAUSE_CANCEL)
+
+
 def test_shd_3_a_server_without_processes_ends_at_once(fresh_server):
     client = Client(fresh_server.url)
     begin = time.monotonic()

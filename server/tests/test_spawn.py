@@ -188,6 +188,21 @@ def test_spn_10_a_cancel_ends_the_hold(client, child):
     assert answer.process_id
 
 
+def test_spn_10_a_signal_ends_the_hold(client, child):
+    begin = time.monotonic()
+    spawning = client.start_spawn(child, "ignore:2", "pause", hold_ms=1000)
+    wait_for(lambda: client.mine(state=pb.PROCESS_STATE_RUNNING), "it runs")
+    client.signal(client.key(spawning[3]), 2)
+    client.result(spawning)
+    assert time.monotonic() - begin < 0.8
+
+
+def test_spn_9_a_failed_start_gives_its_name_back(client, child):
+    with pytest.raises(Refused):
+        client.spawn("/nonexistent", name=b"two")
+    assert client.spawn(child, "pause", name=b"two").process_id
+
+
 def test_spn_9_a_name_is_unique_among_the_living(client, clients, child):
     first = client.spawn(child, "pause", name=b"one")
     other = clients()
