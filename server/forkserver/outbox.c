@@ -49,8 +49,14 @@ void outbox_attach(struct root *root, int fd)
 	root->outbox.watched_events = EPOLLIN;
 }
 
+// Only a broker that drops processes without having read of their end can fill it: what it has not
+// read of them stays behind.
 static void push(struct outbox *outbox, struct outbox_token token)
 {
+	if (outbox->end - outbox->first > outbox->mask) {
+		outbox->gone = true;
+		return;
+	}
 	outbox->tokens[outbox->end++ & outbox->mask] = token;
 }
 
