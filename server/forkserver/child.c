@@ -11,16 +11,7 @@
 
 #define CLOSE_UNSHARE 2u // CLOSE_RANGE_UNSHARE
 #define FILE_MODE     0666
-#define SIGNALS_MAX   64
 #define SIGSET_BYTES  8
-
-// As the kernel has it; libc's differs.
-struct kernel_sigaction {
-	void (*handler)(int);
-	unsigned long flags;
-	void (*restorer)(void);
-	uint64_t mask;
-};
 
 static void die(struct child_job *job, long error) __attribute__((noreturn));
 
@@ -129,15 +120,10 @@ static void open_files(struct child_job *job)
 	}
 }
 
-// Clone has reset handlers, not what is ignored.
-static void reset_signals(struct child_job *job)
+// Clone has reset handlers; nothing is ignored, since the server began with none (main.c).
+static void unblock_signals(struct child_job *job)
 {
 	uint64_t none = 0;
-	for (int i = 1; i <= SIGNALS_MAX; i++) {
-		struct kernel_sigaction action = {.handler = SIG_DFL};
-		if (job->ignored_signals & (1ull << (i - 1)))
-			check(job, OS_RAW(SYS_rt_sigaction, i, &action, NULL, SIGSET_BYTES));
-	}
 	check(job, OS_RAW(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, SIGSET_BYTES));
 }
 
@@ -177,7 +163,7 @@ void child_run(void *argument)
 	job->stage = LAUNCH_PROCESS_STATE;
 	if (!job->map.launch->allow_new_privileges)
 		check(job, OS_RAW(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0));
-	reset_signals(job);
+	unblock_signals(job);
 	execute(job);
 	die(job, -ENOEXEC);
 }

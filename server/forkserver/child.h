@@ -21,7 +21,6 @@ struct child_job {
 	uint64_t tag;         // hard and soft RLIMIT_LOCKS; 0: as inherited
 	struct rlimit nofile; // the limit that the parent was started with
 	bool set_groups;
-	uint64_t ignored_signals; // bit n - 1: signal n is ignored here and must not be there
 	// Set by the child; read by the parent after exec or death.
 	volatile uint32_t stage; // enum launch_stage
 	volatile int32_t error;  // positive errno; 0: none

@@ -273,7 +273,6 @@ static void fill_child_job(struct root *root, struct start_job *job)
 	job->child.nofile = root->setup->nofile;
 	job->child.set_groups =
 	    launch->has_identity && (geteuid() == 0 || !has_exactly_own_groups(launch));
-	job->child.ignored_signals = 0; // root_run has reset them all
 	job->child.stage = LAUNCH_CLONE;
 	job->child.error = 0;
 }
@@ -386,6 +385,10 @@ static void fail(struct root *root, struct slot *slot, uint32_t stage, int error
 	root_close_fd(root, slot, &slot->stdin_fd);
 	root_close_fd(root, slot, &slot->cancel_fd);
 	pipes_release(root, slot);
+	if (slot->pidfd < 0) { // it never began: what was set aside for it is free again
+		root->fds_used -= slot->fds;
+		slot->fds = 0;
+	}
 	outbox_mark(root, slot, UNSENT_START_FAILED);
 	tree_on_started(root);
 }
