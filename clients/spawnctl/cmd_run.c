@@ -143,6 +143,7 @@ static void join_carriers(struct carriers *carriers, struct run *run)
 // ends its threads, and its session.
 static void leave(struct carriers *carriers, struct run *run, int code)
 {
+	countdown_end(&run->countdown); // a climb may still be told of
 	run_output_detach(&carriers->outputs[0]);
 	run_output_detach(&carriers->outputs[1]);
 	pthread_detach(carriers->await_thread);
