@@ -99,7 +99,7 @@ static void note_sent(struct endpoint_request *request)
 	pthread_mutex_lock(&endpoint->lock);
 	struct endpoint_peer *peer = request->peer;
 	request->at_ms = now_ms();
-	request->sent = rv == 0 && !peer->gone;
+	request->sent = rv == 0 && request->token != 0 && !endpoint_has_hung_up(peer);
 	endpoint->n_sending--;
 	endpoint->n_requests--;
 	peer->n_unsent--;

@@ -155,6 +155,8 @@ struct endpoint_peer *endpoint_find_peer(struct endpoint *endpoint, nng_pipe pip
 void endpoint_cut_peer(struct endpoint *endpoint, struct endpoint_peer *peer);
 // Closes those that were disconnected before that time and are still there. The caller's thread.
 void endpoint_close_cut(struct endpoint *endpoint, uint64_t before_ms);
+// With the lock: its client is known to be gone, though its CLOSED may not have been told yet.
+bool endpoint_has_hung_up(const struct endpoint_peer *peer);
 // With the lock: disconnects those whose clients have hung up.
 void endpoint_cut_hung_up(struct endpoint *endpoint);
 // With the lock: the connection with the most requests; NULL: there is none.

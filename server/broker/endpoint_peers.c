@@ -67,14 +67,20 @@ void endpoint_close_cut(struct endpoint *endpoint, uint64_t before_ms)
 	}
 }
 
+bool endpoint_has_hung_up(const struct endpoint_peer *peer)
+{
+	struct pollfd hung_up = {.fd = peer->fd};
+	if (peer->gone)
+		return true;
+	return peer->fd >= 0 && poll(&hung_up, 1, 0) == 1 && (hung_up.revents & POLLHUP);
+}
+
 void endpoint_cut_hung_up(struct endpoint *endpoint)
 {
 	for (size_t i = 0; i < ENDPOINT_BUCKETS; i++)
-		for (struct endpoint_peer *peer = endpoint->peers[i]; peer; peer = peer->next) {
-			struct pollfd hung_up = {.fd = peer->fd};
-			if (peer->fd >= 0 && poll(&hung_up, 1, 0) == 1 && (hung_up.revents & POLLHUP))
+		for (struct endpoint_peer *peer = endpoint->peers[i]; peer; peer = peer->next)
+			if (endpoint_has_hung_up(peer))
 				endpoint_cut_peer(endpoint, peer);
-		}
 }
 
 void endpoint_disconnect(struct endpoint *endpoint, uint64_t connection)

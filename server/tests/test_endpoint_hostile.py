@@ -249,3 +249,23 @@ def test_clients_killed_at_random(start):
         count = watcher.count()
         assert count["parked"] == 0 and count["connected"] == 41 == count["closed"] + 1
         assert count["answered"] >= count["tokens"] - 1
+
+
+def test_an_answer_to_a_client_that_is_gone_is_not_told_as_sent(start):
+    """The client goes while the server is stopped: whatever it sees first, nothing was sent."""
+    echo = start()
+    with Peer(echo.path) as watcher:
+        for _ in range(50):
+            with Peer(echo.path) as peer:
+                peer.send(b"park")
+                wait_for(lambda: watcher.count()["parked"] == 1, "parked")
+                echo.process.send_signal(signal.SIGSTOP)
+                free = watcher.send(b"free")
+            echo.process.send_signal(signal.SIGCONT)
+            assert watcher.receive() == (free, b"done")
+
+        def sent():
+            count = watcher.count()
+            return count["answered"] == count["tokens"] and count["answered"] - count["unsent"]
+        told = wait_for(sent, "all is told")
+        assert told == watcher.number - 1, "each answer to the watcher but the last one, no other"
