@@ -32,6 +32,7 @@ static void tell(void *user, const struct spawnd_stop_progress *progress)
 	char text[64];
 
 	switch (progress->event) {
+	case SPAWND_STOP_RUNG_SENT:
 	case SPAWND_STOP_RUNG_ANSWERED:
 		countdown_rung(climb->countdown, progress);
 		break;

@@ -61,7 +61,7 @@ static void put(const struct countdown *countdown, const char *text)
 
 static uint64_t seconds_left(const struct countdown *countdown, uint64_t now)
 {
-	if (countdown->deadline_ms <= now)
+	if (!countdown->answered || countdown->deadline_ms <= now)
 		return 0;
 	return (countdown->deadline_ms - now + second_ms - 1) / second_ms;
 }
@@ -71,6 +71,10 @@ static void format_line(const struct countdown *countdown, uint64_t now, char *l
 	bool last = countdown->rung >= countdown->n_rungs;
 	char next[32];
 
+	if (!countdown->answered) {
+		snprintf(line, size, "%s", countdown->rung_text);
+		return;
+	}
 	if (last)
 		snprintf(next, sizeof next, "the last one");
 	else
@@ -129,26 +133,37 @@ static void wake(const struct countdown *countdown)
 	(void)written; // full: it is readable already
 }
 
-void countdown_rung(struct countdown *countdown, const struct spawnd_stop_progress *progress)
+static void begin_rung(struct countdown *countdown, const struct spawnd_stop_progress *progress)
 {
 	char what[48];
-	uint64_t now = now_ms();
 
 	record_text_format_rung(
 	    progress->what.action, progress->what.signal, progress->what.scope, what, sizeof what);
-	pthread_mutex_lock(&countdown->lock);
 	leave_line(countdown);
 	snprintf(countdown->rung_text, sizeof countdown->rung_text,
 	    "spawnctl: rung %" PRIu32 " of %" PRIu32 ": %s", progress->rung, progress->n_rungs, what);
 	countdown->rung = progress->rung;
 	countdown->n_rungs = progress->n_rungs;
-	countdown->deadline_ms =
-	    progress->wait_ms >= SPAWND_FOREVER - now ? SPAWND_FOREVER : now + progress->wait_ms;
+	countdown->answered = false;
 	countdown->active = countdown->mode != COUNTDOWN_SILENT;
+	if (countdown->mode == COUNTDOWN_LINES)
+		fprintf(stderr, "%s\n", countdown->rung_text);
+}
+
+void countdown_rung(struct countdown *countdown, const struct spawnd_stop_progress *progress)
+{
+	uint64_t now = now_ms();
+
+	pthread_mutex_lock(&countdown->lock);
+	if (!countdown->active || countdown->rung != progress->rung)
+		begin_rung(countdown, progress);
+	if (progress->event == SPAWND_STOP_RUNG_ANSWERED) {
+		countdown->answered = true;
+		countdown->deadline_ms =
+		    progress->wait_ms >= SPAWND_FOREVER - now ? SPAWND_FOREVER : now + progress->wait_ms;
+	}
 	if (countdown->mode == COUNTDOWN_TERMINAL)
 		draw(countdown, now);
-	else if (countdown->mode == COUNTDOWN_LINES)
-		fprintf(stderr, "%s\n", countdown->rung_text);
 	pthread_mutex_unlock(&countdown->lock);
 	wake(countdown);
 }

@@ -23,6 +23,7 @@ struct countdown {
 	bool mid_line;        // the process's output stopped within a line
 	char rung_text[96];
 	uint32_t rung, n_rungs;
+	bool answered;        // so that deadline_ms holds
 	uint64_t deadline_ms; // monotonic; SPAWND_FOREVER: no next rung by time
 	uint64_t drawn_s;     // the seconds that the line shows
 	int changed_fd;       // eventfd, readable when countdown_tick should be called
@@ -33,7 +34,7 @@ struct countdown {
 int countdown_init(struct countdown *countdown, int mode, int otherwise);
 void countdown_clear(struct countdown *countdown);
 
-// A rung was answered and its wait runs from now; the line before it stays as it is.
+// A rung was sent, or answered: then its wait runs from now. The line of the one before it stays.
 void countdown_rung(struct countdown *countdown, const struct spawnd_stop_progress *progress);
 // Tells something that is no rung, on a line of its own.
 void countdown_note(struct countdown *countdown, const char *text);

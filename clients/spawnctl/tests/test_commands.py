@@ -17,6 +17,14 @@ def stop(ctl, process):
     return ctl.json("stop", process)[0]
 
 
+def spawn_with_trap(ctl, tmp_path, ladder, trap, loop="sleep 300"):
+    """A shell that has set its trap."""
+    process = ctl.spawn("--ladder", ladder, "sh", "-c",
+                        f"trap {trap}; echo >{tmp_path}/up; while :; do {loop}; done")
+    wait_for((tmp_path / "up").exists, "the trap is set")
+    return process
+
+
 def test_spawn_prints_the_id_alone(ctl):
     done = ctl("spawn", *FOREVER)
     assert re.fullmatch(rb"[0-9a-f]{16}\n", done.stdout) and done.stderr == b""
@@ -85,10 +93,9 @@ def test_await_the_leader_alone(ctl):
     assert stop(ctl, process)["tree_empty"]
 
 
-def test_stop_shows_each_rung_and_prints_the_record(ctl):
-    process = ctl.spawn("--ladder", "INT leader 100ms, TERM tree 100ms, KILL tree 5s", "sh", "-c",
-                        "trap '' INT TERM; while :; do sleep 300; done")
-    wait_for(lambda: b"sleep" in ctl("run", "ps", "-e", "-o", "args").stdout, "it is up")
+def test_stop_shows_each_rung_and_prints_the_record(ctl, tmp_path):
+    process = spawn_with_trap(
+        ctl, tmp_path, "INT leader 100ms, TERM tree 100ms, KILL tree 5s", "'' INT TERM")
     done = ctl("stop", process)
     assert done.stderr.decode().splitlines() == [
         "spawnctl: rung 1 of 3: INT to leader", "spawnctl: rung 2 of 3: TERM to tree",
@@ -113,9 +120,9 @@ def test_stop_that_cannot_end_it_in_time(ctl):
     ctl("await", process)
 
 
-def test_cancel_one_rung(ctl):
-    process = ctl.spawn("--ladder", "USR1 leader 1h, KILL tree 2s", "sh", "-c",
-                        "trap : USR1; while :; do sleep 0.05; done")
+def test_cancel_one_rung(ctl, tmp_path):
+    process = spawn_with_trap(
+        ctl, tmp_path, "USR1 leader 1h, KILL tree 2s", ": USR1", "sleep 0.05")
     answer = ctl.json("cancel", process)[0]
     as_proto.check("CancelResponse", answer)
     assert (answer["process_id"], answer["rung_reached"]) == (process, 1)
@@ -129,9 +136,8 @@ def test_cancel_one_rung(ctl):
     assert "exit" in ctl.json("cancel", process)[0]
 
 
-def test_cancel_with_a_wait_and_delegated(ctl):
-    process = ctl.spawn("--ladder", "USR1 leader 1h, KILL tree 2s", "sh", "-c",
-                        "trap '' USR1; while :; do sleep 300; done")
+def test_cancel_with_a_wait_and_delegated(ctl, tmp_path):
+    process = spawn_with_trap(ctl, tmp_path, "USR1 leader 1h, KILL tree 2s", "'' USR1")
     ctl("cancel", "--wait", "200ms", "--delegate", process)
     begin = time.monotonic()
     record = ctl.json("await", process)[0]
@@ -140,9 +146,7 @@ def test_cancel_with_a_wait_and_delegated(ctl):
 
 
 def test_signal(ctl, tmp_path):
-    process = ctl.spawn("sh", "-c", f"trap 'exit 5' USR1; echo >{tmp_path}/up; "
-                        "while :; do sleep 0.05; done")
-    wait_for((tmp_path / "up").exists, "the trap is set")
+    process = spawn_with_trap(ctl, tmp_path, "TERM 5s", "'exit 5' USR1", "sleep 0.05")
     assert ctl.json("signal", process, "SIGUSR1") == [{"hit": 1}]
     record = ctl.json("await", process)[0]
     assert (record["code"], record["journal"]) == (5, [])
@@ -223,14 +227,13 @@ def test_the_server_by_option_wins_over_the_environment(ctl, lonely, server):
     assert lonely("info", "--url", server.url)
 
 
-def test_killed_stop_leaves_the_climb_to_the_server(ctl):
-    process = ctl.spawn("--ladder", "INT leader 200ms, KILL tree 5s", "sh", "-c",
-                        "trap '' INT; while :; do sleep 300; done")
-    wait_for(lambda: ctl.json("ps")[0]["state"] == "RUNNING", "it runs")
+def test_killed_stop_leaves_the_climb_to_the_server(ctl, tmp_path):
+    process = spawn_with_trap(ctl, tmp_path, "INT leader 2s, KILL tree 5s", "'' INT")
     client = ctl.start("stop", process)
-    assert b"rung 1 of 2" in client.stderr.readline()
+    wait_for(lambda: ctl.json("ps")[0]["state"] == "CANCELLING", "the climb has begun")
     client.send_signal(signal.SIGTERM)
     assert client.wait(LIMIT_S) == -signal.SIGTERM
+    assert client.stderr.read() == b"spawnctl: rung 1 of 2: INT to leader\n"
     record = ctl.json("await", process)[0]
-    assert record["journal"][-1]["climber"] in ("NET", "CLIENT")
+    assert [rung["climber"] for rung in record["journal"]] == ["CLIENT", "NET"]
     assert record["cause"] == "CANCEL"

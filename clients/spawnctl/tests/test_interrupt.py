@@ -208,9 +208,10 @@ def test_a_signal_after_the_end_does_not_wait_for_the_reader(ctl):
     assert client.returncode == 128 + signal.SIGTERM
 
 
-def test_ctrl_c_hurries_stop(ctl, terminal):
-    process = ctl.spawn("--ladder", "INT leader 1h, TERM tree 1h, KILL tree 5s", "sh", "-c",
-                        "trap '' INT TERM; while :; do sleep 300; done")
+def test_ctrl_c_hurries_stop(ctl, terminal, tmp_path):
+    process = ctl.spawn("--ladder", "INT leader 1h, TERM tree 1h, KILL tree 5s", "--stdout",
+                        str(tmp_path / "up"), "sh", "-c", STUBBORN)
+    wait_for(lambda: (tmp_path / "up").read_bytes(), "its traps are set")
     at = terminal("stop", process)
     at.read_until(r"rung 1 of 3")
     at.type("\x03")
