@@ -123,7 +123,10 @@ static void ping(struct root *root)
 	bool stuck = outbox->blocked_since_us != 0 && outbox->blocked_since_us <= keeper->pinged_us;
 	keeper->next_ping_us = root->now_us + PING_US;
 	keeper->pinged_us = root->now_us;
-	keeper->unanswered = keeper->sent_serial > keeper->answered_serial ? keeper->unanswered + 1 : 0;
+	// A broker with many orders on their way answers behind them; whoever orders is alive.
+	bool answered = keeper->heard || keeper->sent_serial == keeper->answered_serial;
+	keeper->unanswered = answered ? 0 : keeper->unanswered + 1;
+	keeper->heard = false;
 	keeper->stuck = stuck ? keeper->stuck + 1 : 0;
 	if (keeper->unanswered >= PATIENCE || keeper->stuck >= PATIENCE) {
 		keeper_kill(root, keeper->stuck >= PATIENCE ? "it does not read" : "it does not answer");
@@ -143,7 +146,10 @@ void keeper_tick(struct root *root)
 		if (outbox->fd >= 0) { // once: then wait for its death
 			loop_unwatch(root, outbox->fd);
 			fd_close(&root->outbox.fd);
-			keeper_kill(root, "its link is of no use any more");
+			if (keeper->ready)
+				keeper_kill(root, "its link is of no use any more");
+			else // it is about to end, and has said why
+				os_pidfd_signal(keeper->pidfd, SIGKILL);
 		}
 		return;
 	}

@@ -17,7 +17,8 @@ struct keeper {
 	int exit_status;       // as a shell shows it: its code, or 128 + signal
 	uint64_t started_us;
 	uint64_t next_ping_us, pinged_us;
-	uint32_t unanswered;
+	uint32_t unanswered; // pings in a row after which nothing came
+	bool heard;          // something came since the last ping
 	uint64_t sent_serial, answered_serial;
 	uint32_t stuck; // pings in a row during which the queue stayed full
 };

@@ -13,7 +13,7 @@
 #include "server/link/check.h"
 #include "server/link/socket.h"
 
-#define MESSAGES_A_TURN 64
+#define MESSAGES_A_TURN 128
 
 static int take_config(struct root *root, const struct link_config *order)
 {
@@ -167,8 +167,10 @@ static int receive_one(struct root *root)
 	}
 	if (r == 0 && link_carries_fd(header->kind) != (fd >= 0))
 		r = -EBADMSG;
-	if (r == 0)
+	if (r == 0) {
+		root->keeper.heard = true;
 		r = carry_out(root, buffer, fd);
+	}
 	if (r < 0 && r != -EPIPE)
 		log_error("the broker sent what it may not: %s (kind %u)", strerror(-r),
 		    size >= sizeof(*header) ? header->kind : 0);
