@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,15 +136,6 @@ void call_socket_abort(struct call_socket *socket)
 	pthread_mutex_unlock(&socket->lock);
 	if (first)
 		nng_dialer_close(socket->dialer);
-}
-
-// nng 1.5.2 loses the memory of a message whose write it has not seen the end of when it closes,
-// although the answer may have come already.
-void call_socket_drain(struct call_socket *socket, int wait_ms)
-{
-	struct pollfd writable = {.events = POLLIN};
-	if (nng_socket_get_int(socket->req, NNG_OPT_SENDFD, &writable.fd) == 0)
-		poll(&writable, 1, wait_ms);
 }
 
 void call_socket_close(struct call_socket *socket)

@@ -26,9 +26,6 @@ int call_socket_dial(struct call_socket *socket);
 // No new connection is made from now on; a dial under way fails.
 void call_socket_abort(struct call_socket *socket);
 
-// Waits until nothing is being written, wait_ms at most.
-void call_socket_drain(struct call_socket *socket, int wait_ms);
-
 // Ends all and frees the socket with its slots, which must have been dropped. May block for long
 // where nng does: call it from a thread that nobody waits for without a limit.
 void call_socket_close(struct call_socket *socket);

@@ -11,6 +11,7 @@
 
 // What a process cancelled for want of an answer may take to end, for the server's own climb.
 #define ABANDONED_WAIT_MS 2000
+#define WAIT_MAX_MS       UINT64_C(86400000)
 
 static int fill(
     const Spawn__V1__CancelResponse *from, struct cancel_answer *answer, struct spawnd_error *err)
@@ -41,6 +42,12 @@ int cancel_decode(
 	return result;
 }
 
+// A refusal for good, "not found" included: asking again would change nothing. (RPC-6)
+static bool is_last_word(const struct spawnd_error *error)
+{
+	return error->code && error->kind != SPAWND_E_LIMIT && error->kind != SPAWND_E_UNAVAILABLE;
+}
+
 bool cancel_spawn(struct use *use, struct session *session, uint64_t request_id,
     uint64_t deadline_us, struct spawnd_climb *ret_climb)
 {
@@ -68,7 +75,7 @@ bool cancel_spawn(struct use *use, struct session *session, uint64_t request_id,
 			spawnd_exit_free(answer.record);
 		}
 		decode_free(&response->base);
-	} else if (error.kind != SPAWND_E_LOST && error.kind != SPAWND_E_NOT_FOUND) {
+	} else if (error.kind != SPAWND_E_LOST && !is_last_word(&error)) {
 		return false;
 	}
 	requests_settle(&session->requests, request_id);
@@ -84,6 +91,8 @@ int spawnd_cancel(spawnd_client *client, const struct spawnd_process *process, i
 	if (rung < 1 || (rung > SPAWND_RUNGS_MAX && rung != SPAWND_RUNG_LAST))
 		return error_argument(err, "rung", "a rung is 1 to %d, or %d for the last",
 		    SPAWND_RUNGS_MAX, SPAWND_RUNG_LAST);
+	if (wait_ms != SPAWND_FOREVER && wait_ms > WAIT_MAX_MS)
+		return error_argument(err, "wait_ms", "a wait is at most 24 hours, or SPAWND_FOREVER");
 	if (target_set(&target, process, err) < 0 || client_enter(client, &use, false, err) < 0)
 		return -1;
 	Spawn__V1__CancelRequest request = SPAWN__V1__CANCEL_REQUEST__INIT;

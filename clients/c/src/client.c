@@ -12,8 +12,7 @@
 #include <string.h>
 
 #define CLOSE_SESSION_US UINT64_C(1000000)
-#define CLOSE_SOCKET_US  UINT64_C(800000)
-#define DRAIN_MS         100
+#define CLOSE_SOCKET_US  UINT64_C(900000)
 #define NAME_BYTES_MAX   128
 #define TOKEN_BYTES_MAX  64
 #define LEASE_MIN_MS     UINT64_C(1000)
@@ -277,7 +276,6 @@ static void end_session(struct spawnd_client *client)
 	if (!session || session->over || !n_open || wake_init(&use.wake, false) < 0)
 		return;
 	session_close(&use, session, clock_now_us() + CLOSE_SESSION_US);
-	call_socket_drain(client->socket, DRAIN_MS);
 	wake_free(&use.wake);
 }
 

@@ -7,6 +7,9 @@
 #include <errno.h>
 #include <inttypes.h>
 
+// A call is asked for in so many sessions, should each end under it.
+#define SESSIONS_MAX 5
+
 int invoke_lost(struct spawnd_error *err)
 {
 	return error_set(
@@ -206,7 +209,7 @@ int invoke(struct use *use, const struct invocation *invocation, Spawn__V1__Resp
 	struct spawnd_client *client = use->client;
 	if (ret_trace)
 		*ret_trace = (struct invoke_trace){0};
-	for (;;) {
+	for (unsigned n_sessions = 0; n_sessions < SESSIONS_MAX; n_sessions++) {
 		struct session *session;
 		Spawn__V1__Response *response = NULL;
 		uint64_t id = 0;
@@ -231,4 +234,5 @@ int invoke(struct use *use, const struct invocation *invocation, Spawn__V1__Resp
 		*ret_response = response;
 		return 0;
 	}
+	return error_set(err, SPAWND_E_PROTOCOL, 0, "the server ends each session at once");
 }

@@ -81,7 +81,6 @@ static int spawn(struct use *use, const struct spawnd_spawn_options *options, ui
 		    .payload = &request.message.base,
 		    .recorded = true,
 		    .once = true,
-		    .hold_ms = options->hold_ms,
 		    .deadline_us = deadline_us};
 		Spawn__V1__Response *response = NULL;
 		result = invoke(use, &invocation, &response, &trace, err);

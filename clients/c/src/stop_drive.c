@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define RENEWALS_MAX 32
+
 /* ---- the end --------------------------------------------------------------------------- */
 
 void stop_end(struct drive *drive)
@@ -129,22 +131,34 @@ static void take_session(struct drive *drive)
 		stop_lost(drive);
 }
 
+static void ask_again(struct drive *drive, struct call *call, uint8_t rung, uint64_t wait_ms)
+{
+	if (drive->over || stop_start_cancel(drive, call, rung, wait_ms) == 0)
+		return;
+	error_memory(&drive->error);
+	stop_end(drive);
+}
+
 // The session is over, the climb is not: the same rung is asked for again in the next session.
 void stop_renew_session(struct drive *drive)
 {
-	bool cancelling = drive->cancel.live;
+	bool cancelling = drive->cancel.live, nearing = drive->nearer.live;
 	uint8_t rung = drive->machine.rung;
 	session_mark_over(drive->client, drive->session);
+	if (++drive->n_renewals > RENEWALS_MAX) {
+		error_set(&drive->error, SPAWND_E_PROTOCOL, 0, "the server ends each session at once");
+		stop_end(drive);
+		return;
+	}
 	stop_end_call(&drive->cancel);
 	stop_end_call(&drive->nearer);
 	stop_end_call(&drive->await);
 	drive->await_next_us = 0;
 	take_session(drive);
-	if (!drive->over && cancelling &&
-	    stop_start_cancel(drive, &drive->cancel, rung, drive->wait_ms[rung - 1]) < 0) {
-		error_memory(&drive->error);
-		stop_end(drive);
-	}
+	if (cancelling)
+		ask_again(drive, &drive->cancel, rung, drive->wait_ms[rung - 1]);
+	if (nearing)
+		ask_again(drive, &drive->nearer, drive->nearer_rung, drive->nearer_wait_ms);
 }
 
 static void take_wants(struct drive *drive)
@@ -152,7 +166,7 @@ static void take_wants(struct drive *drive)
 	struct climb_wants wants = climb_take_wants(drive->client, drive->climb);
 	uint8_t n_rungs = drive->machine.n_rungs, rung = drive->machine.rung;
 	for (; wants.n_hurries && !drive->over; wants.n_hurries--) {
-		if (drive->machine.rung < n_rungs)
+		if (drive->machine.rung + drive->machine.n_hurries < n_rungs)
 			stop_post(drive, SPAWND_STOP_HURRIED, drive->machine.rung);
 		stop_feed(drive, (struct stop_event){.kind = STOP_HURRY, .at_us = clock_now_us()});
 	}

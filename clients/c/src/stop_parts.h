@@ -17,6 +17,7 @@ struct drive {
 	struct target target;
 	bool by_id;
 	struct session *session;
+	unsigned n_renewals; // of the session, during this climb
 
 	struct stop_machine machine;
 	struct stop_ladder ladder;

@@ -38,14 +38,25 @@ def transport(request):
 
 
 @pytest.fixture
-def peer():
-    made = Peer()
-    yield made
-    made.close()
+def make_peer():
+    """Makes scripted peers; they outlive the driver, which says goodbye to them."""
+    made = []
+
+    def make(transport="ipc"):
+        made.append(Peer(transport))
+        return made[-1]
+    yield make
+    for peer in made:
+        peer.close()
 
 
 @pytest.fixture
-def driver():
+def peer(make_peer):
+    return make_peer()
+
+
+@pytest.fixture
+def driver(make_peer):
     made = Driver()
     yield made
     try:

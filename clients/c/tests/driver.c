@@ -15,6 +15,17 @@
 #define STOPS_MAX   256
 #define READ_MAX    (1 << 20)
 
+#ifdef SPAWND_DRIVER_LEAKS
+// nng 1.5.2 forgets the message of a request that it hands to a connection in the moment in which
+// that closes (its transports' send returns at once where the aio cannot begin). Some tests cut
+// connections.
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:call_slot_send\n";
+}
+#endif
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // guards all below
 static pthread_cond_t idle = PTHREAD_COND_INITIALIZER;
 static unsigned n_running;

@@ -5,7 +5,7 @@ import struct
 import time
 
 import pytest
-from peer import Peer, pb
+from peer import pb
 
 
 def drop_first(peer, method, n):
@@ -363,19 +363,16 @@ def test_output_that_cannot_be_believed(opened, peer):
         assert opened.call("read", id=process["id"], offset=5, max=4).kind == "protocol"
 
 
-def test_ipc_and_tcp_speak_alike(driver, transport):
-    peer = Peer(transport)
-    try:
-        driver.ok("open", url=peer.url, token="secret")
-        process = driver.ok("spawn", argv=["x"], hold_ms=50)
-        waiting = driver.start("await", id=process["id"])
-        peer.wait_for(lambda: peer.parked, "parked")
-        peer.end(peer.processes[int(process["id"], 16)], code=9)
-        assert driver.answer(waiting)["code"] == "9"
-        assert peer.seen("Spawn")[0].request.access_token == b"secret"
-        driver.ok("close")
-    finally:
-        peer.close()
+def test_ipc_and_tcp_speak_alike(driver, make_peer, transport):
+    peer = make_peer(transport)
+    driver.ok("open", url=peer.url, token="secret")
+    process = driver.ok("spawn", argv=["x"], hold_ms=50)
+    waiting = driver.start("await", id=process["id"])
+    peer.wait_for(lambda: peer.parked, "parked")
+    peer.end(peer.processes[int(process["id"], 16)], code=9)
+    assert driver.answer(waiting)["code"] == "9"
+    assert peer.seen("Spawn")[0].request.access_token == b"secret"
+    driver.ok("close")
 
 
 def test_two_hundred_calls_at_once(opened, peer):

@@ -1,7 +1,7 @@
 """libspawnd against a scripted server: versions, sessions, epochs (VER, SES, IDN)."""
 import time
 
-from peer import Peer, pb
+from peer import pb
 
 
 def test_ver_01_open_session_comes_first_with_major_and_minor(opened, peer):
@@ -91,6 +91,17 @@ def test_a_spawn_in_a_session_that_is_over_is_done_once_in_the_next(opened, peer
     assert len(peer.processes) == 1 and peer.n_sessions == 2
 
 
+def test_a_server_that_ends_each_session_at_once_is_not_asked_for_ever(opened, peer, spawn):
+    process = spawn()
+    for method in ("AwaitExit", "Cancel", "Spawn"):
+        peer.on(method, lambda call: call.refuse(
+            pb.CODE_UNAUTHENTICATED, session_expired=pb.SessionExpired()))
+    assert opened.call("await", id=process.id).kind == "protocol"
+    assert opened.call("stop", id=process.id).kind == "protocol"
+    assert opened.call("spawn", argv=["x"]).kind == "protocol"
+    assert peer.n_sessions < 100
+
+
 def test_a_stop_goes_on_in_the_next_session(opened, peer, spawn):
     process = spawn()
     stopping = opened.start("stop", id=process.id)
@@ -109,34 +120,27 @@ def test_after_a_reconnect_the_session_is_shown_at_once(opened, peer):
     assert peer.seen("KeepAlive")[0].request.session_id in peer.sessions
 
 
-def test_the_lease_is_renewed_on_tcp_alone(driver):
-    peers = {transport: Peer(transport) for transport in ("tcp", "ipc")}
-    try:
-        for name, peer in peers.items():
-            peer.lease_ms = 1000
-            driver.ok("open", client=name, url=peer.url, lease_ms=1000)
-        renewals = peers["tcp"].wait_seen("KeepAlive", count=3)
-        gaps = [b.at - a.at for a, b in zip(renewals, renewals[1:])]
-        assert min(gaps) >= 0.3, gaps
-        assert not peers["ipc"].seen("KeepAlive")
-    finally:
-        for peer in peers.values():
-            peer.close()
+def test_the_lease_is_renewed_on_tcp_alone(driver, make_peer):
+    peers = {transport: make_peer(transport) for transport in ("tcp", "ipc")}
+    for name, peer in peers.items():
+        peer.lease_ms = 1000
+        driver.ok("open", client=name, url=peer.url, lease_ms=1000)
+    renewals = peers["tcp"].wait_seen("KeepAlive", count=3)
+    gaps = [b.at - a.at for a, b in zip(renewals, renewals[1:])]
+    assert min(gaps) >= 0.3, gaps
+    assert not peers["ipc"].seen("KeepAlive")
 
 
-def test_holds_on_tcp_are_half_the_lease(driver):
-    peer = Peer("tcp")
+def test_holds_on_tcp_are_half_the_lease(driver, make_peer):
+    peer = make_peer("tcp")
     peer.lease_ms = 4000
-    try:
-        driver.ok("open", url=peer.url, lease_ms=4000)
-        process = driver.ok("spawn", argv=["x"])
-        waiting = driver.start("await", id=process["id"])
-        hold_ms = peer.wait_seen("AwaitExit")[0].payload.hold_ms
-        assert 0 < hold_ms <= 2000
-        peer.end(peer.processes[int(process["id"], 16)])
-        driver.answer(waiting)
-    finally:
-        peer.close()
+    driver.ok("open", url=peer.url, lease_ms=4000)
+    process = driver.ok("spawn", argv=["x"])
+    waiting = driver.start("await", id=process["id"])
+    hold_ms = peer.wait_seen("AwaitExit")[0].payload.hold_ms
+    assert 0 < hold_ms <= 2000
+    peer.end(peer.processes[int(process["id"], 16)])
+    driver.answer(waiting)
 
 
 def test_close_ends_the_session_and_wakes_every_call(opened, peer, spawn):
@@ -161,10 +165,10 @@ def test_close_does_not_wait_for_a_silent_server(opened, peer):
     assert time.monotonic() - began < 2.5
 
 
-def test_nobody_listens_is_told_at_once(driver, transport):
-    peer = Peer(transport)
+def test_nobody_listens_is_told_at_once(driver, make_peer, transport):
+    peer = make_peer(transport)
     url = peer.url
-    peer.close()
+    peer.deafen()
     began = time.monotonic()
     answer = driver.call("open", url=url)
     assert answer.kind == "unreachable" and time.monotonic() - began < 2, dict(answer)

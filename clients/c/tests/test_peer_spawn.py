@@ -1,7 +1,7 @@
 """libspawnd against a scripted server: spawns (conformance.md CL-SPN)."""
 import time
 
-from peer import LAST, Peer, pb
+from peer import LAST, pb
 
 
 def silent(peer):
@@ -171,12 +171,9 @@ def test_local_refusals(opened, peer):
     assert len(peer.calls) == n_before
 
 
-def test_other_transports_do_the_same(driver):
-    peer = Peer("tcp")
-    try:
-        driver.ok("open", url=peer.url)
-        peer.on("Spawn", silent(peer))
-        assert driver.call("spawn", argv=["x"], timeout_ms=600).kind == "indeterminate"
-        assert peer.seen("Cancel")
-    finally:
-        peer.close()
+def test_other_transports_do_the_same(driver, make_peer):
+    peer = make_peer("tcp")
+    driver.ok("open", url=peer.url)
+    peer.on("Spawn", silent(peer))
+    assert driver.call("spawn", argv=["x"], timeout_ms=600).kind == "indeterminate"
+    assert peer.seen("Cancel")
