@@ -17,6 +17,7 @@
 
 #define MESSAGE_MAX 2048
 #define LINE_MAX_   8192
+#define FIRST_FD    4 // 3 becomes the link of a broker that is being started, and may fail to
 
 // How a line gets out without blocking; found once, by what descriptor 2 is.
 enum way {
@@ -59,7 +60,12 @@ static void choose_way(void)
 		int fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 		if (fd < 0)
 			return;
-		state.fd = fd;
+		state.fd = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD);
+		close(fd);
+		if (state.fd < 0) {
+			state.fd = STDERR_FILENO;
+			return;
+		}
 		state.way = WAY_REOPEN;
 	}
 }

@@ -376,6 +376,17 @@ def test_nothing_before_the_configuration(roots):
     assert root.process.wait(10) not in (0, None)
 
 
+def test_a_broker_that_cannot_be_executed(tmp_path):
+    from conftest import SPAWND
+
+    broker = tmp_path / "broker"
+    broker.write_text("no program")
+    broker.chmod(0o755)
+    done = subprocess.run([SPAWND, "--broker", broker], stderr=subprocess.PIPE, timeout=20)
+    assert b"cannot execute the broker" in done.stderr, done.stderr
+    assert done.returncode == 127
+
+
 def test_options():
     from conftest import SPAWND
 
