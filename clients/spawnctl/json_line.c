@@ -44,5 +44,7 @@ int json_line_write(FILE *out, json_t *object)
 		return -ENOMEM;
 	fprintf(out, "%s\n", line);
 	free(line);
-	return fflush(out) != 0 || ferror(out) ? -EIO : 0;
+	if (fflush(out) != 0)
+		return -errno;
+	return ferror(out) ? -EIO : 0;
 }

@@ -48,7 +48,7 @@ static int write_words(FILE *file, const struct spawnd_exit *record)
 	    *record->name ? " (" : "", name ? name : "?", *record->name ? ")" : "", words);
 	free(name);
 	rc = timeline_draw(record, file);
-	return rc == 0 && fflush(file) != 0 ? -EIO : rc;
+	return rc == 0 && fflush(file) != 0 ? -errno : rc;
 }
 
 int record_output_write(struct record_output *output, const struct spawnd_exit *record)
