@@ -1,6 +1,7 @@
 // spawnd-broker: started by spawnd with the link on descriptor 3 and spawnd's own command line.
 // Serves clients until the shutdown is over or the root is gone.
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,8 @@
 #define EVENTS_A_TURN   256   // of clients, before the root is listened to again
 #define MESSAGES_A_TURN 1024
 #define FLUSH_WAIT_MS   1000u
+#define HEAP_MMAP_FROM  (4 << 20)
+#define HEAP_KEPT       (16 << 20)
 #define EXIT_CONFIG     78 // EX_CONFIG: to start again does not help
 
 struct program {
@@ -50,6 +53,15 @@ static void ignore_signals(void)
 	signal(SIGHUP, SIG_IGN);
 }
 
+// Answers of some hundred KiB come and go all the time: without this the heap would grow and shrink
+// for each, which costs more than the copying.
+static void keep_heap(void)
+{
+	mallopt(M_MMAP_THRESHOLD, HEAP_MMAP_FROM);
+	mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
+	mallopt(M_ARENA_MAX, 2);
+}
+
 static int raise_descriptor_limit(void)
 {
 	struct rlimit limit;
@@ -64,6 +76,7 @@ static int prepare_process(void)
 {
 	pid_t parent = getppid();
 	ignore_signals();
+	keep_heap();
 	umask(077);
 	prctl(PR_SET_DUMPABLE, 0);
 	int r = fd_fill_standard();
@@ -244,8 +257,9 @@ int main(int argc, char **argv)
 	if (program.config.log_json)
 		log_open("spawnd-broker", LOG_FORMAT_JSON, LOG_LEVEL_INFO);
 	r = run(&program);
+	bool finished = program.broker && broker_finished(program.broker);
 	close_all(&program);
-	if (program.root_gone)
+	if (program.root_gone && !finished) // at an orderly end it may be the first to leave
 		log_error("the root is gone: the broker ends");
 	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

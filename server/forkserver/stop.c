@@ -69,7 +69,10 @@ void stop_on_broker_death(struct root *root)
 		stop->stage = STOP_LEAVE;
 		return;
 	}
-	log_error("the broker is gone (status %d): the server ends", keeper->exit_status);
+	if (!keeper->ready && (keeper->refused_to_start || keeper->exit_status == 128 + SIGKILL))
+		log_error("the server did not start");
+	else
+		log_error("the broker is gone (status %d): the server ends", keeper->exit_status);
 	stop->exit_status = keeper->refused_to_start ? keeper->exit_status : 1;
 	stop->stage = STOP_TERM;
 	stop->term_until_us = root->now_us + root->config.stop_term_wait_ms * 1000ull;
