@@ -129,6 +129,11 @@ class Server:
         """Open descriptors of root and broker."""
         return tuple(len(os.listdir(f"/proc/{pid}/fd")) for pid in (self.root, self.broker))
 
+    def check_descriptors(self, before, timeout=5):
+        """Waits until no more are open than before. Fewer is no fault: some may have been closing."""
+        wait_for(lambda: all(now <= then for now, then in zip(self.descriptors(), before)),
+                 f"descriptors are as before: {before}, now {self.descriptors()}", timeout)
+
     def rss_kib(self):
         return tuple(int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4
                      for pid in (self.root, self.broker))

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-from conftest import wait_for
 from plain_client import LAST, SERVICE, Connection, Refused, pb
 
 
@@ -21,9 +20,7 @@ def nothing_is_lost(request):
     before = server.descriptors()
     yield
     assert client.spawn("/bin/true", hold_ms=1000).exit.kind == pb.EXIT_KIND_EXITED
-    # Fewer is no fault: connections of the test before may have been closing still.
-    wait_for(lambda: all(n <= b for n, b in zip(server.descriptors(), before)),
-             f"descriptors are as before: {before}, now {server.descriptors()}", timeout=5)
+    server.check_descriptors(before)
     assert client.info().counters.processes == 0
 
 

@@ -5,7 +5,7 @@ import struct
 import subprocess
 import time
 
-from conftest import SPAWND, wait_for
+from conftest import SPAWND
 from plain_client import HELLO, SERVICE, Client, Closed, Connection, pb
 
 
@@ -126,7 +126,7 @@ def test_many_connections_come_and_go(server, client):
             Client(server.url, connection=connection).close_session()
         for connection in connections:
             connection.close()
-    wait_for(lambda: server.descriptors() == before, "the descriptors are as before", timeout=5)
+    server.check_descriptors(before)
     assert client.info().counters.connections <= 3
 
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import Server, wait_for
+from conftest import Server
 from plain_client import LAST, Client, Refused, pb, target
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can be two users")
@@ -93,7 +93,7 @@ def test_idn_2_a_third_user_is_refused_even_where_the_file_lets_it_in(nobodys_se
         assert user.wait(20) == 42
         user.stdin.close()
         user.stdout.close()
-    wait_for(lambda: nobodys_server.descriptors() <= before, "no descriptor is lost")
+    nobodys_server.check_descriptors(before)
     Client(nobodys_server.url).close_session()
 
 

@@ -182,6 +182,7 @@ def test_spn_10_hold_ends_without_an_exit(client, child):
 def test_spn_10_a_cancel_ends_the_hold(client, child):
     begin = time.monotonic()
     spawning = client.start_spawn(child, "ignore:2", "pause", hold_ms=1000)
+    wait_for(lambda: client.mine(state=pb.PROCESS_STATE_RUNNING), "it runs")
     client.cancel(client.key(spawning[3]), rung=1, wait_ms=5000)
     answer = client.result(spawning)
     assert time.monotonic() - begin < 0.8
@@ -263,7 +264,7 @@ def test_spn_8_failed_starts_name_the_step_and_errno(server, client, tmp_path):
     busy.write_bytes(pathlib.Path("/bin/true").read_bytes())
     with open(busy, "r+b"):
         assert failure(client, str(busy)) == ("EXEC", 26)
-    assert server.descriptors() == before
+    server.check_descriptors(before)
     assert client.info().counters.processes == 0
 
 
