@@ -44,15 +44,18 @@ static void kill_below(pid_t pid, pid_t parent)
 	close(pidfd);
 }
 
-// Parents first, so that fewer are born meanwhile. Returns how many children this process has.
+// Parents first, so that fewer are born meanwhile. Returns how many children this process has,
+// negative where that cannot be found out.
 static int kill_pass(struct walk *walk, int children_fd, const pid_t *spared, int n_spared)
 {
 	struct walk all = *walk;
 	struct walk_entry entry;
 	int children = 0;
 	walk_begin(&all);
-	if (walk_add_own_children(&all, children_fd) < 0)
-		return 0;
+	if (walk_add_own_children(&all, children_fd) < 0) {
+		log_error("cannot read the list of children");
+		return -1; // not 0: nothing is known
+	}
 	uint32_t n = all.n, kept = 0;
 	for (uint32_t i = 0; i < n; i++)
 		if (!is_spared(all.entries[i].pid, spared, n_spared))
