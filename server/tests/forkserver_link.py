@@ -170,7 +170,7 @@ class Root:
         self.broker_pid = struct.unpack("=i", data)[0]
         self.link = socket.socket(fileno=array.array("i", ancillary[0][2])[0])
         self.link.setblocking(True)
-        self.arrived, self.pings, self.gone = [], 0, False
+        self.arrived, self.pings, self.last_ping, self.gone = [], 0, 0, False
         self.changed = threading.Condition()
         self.answer_pings = True
         self.may_read = threading.Event()
@@ -190,6 +190,7 @@ class Root:
         self.arena = mmap.mmap(self.arena_fd, 1 << 30, prot=mmap.PROT_READ)
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
+        threading.Thread(target=self.answer, daemon=True).start()
         self.next_number = self.hello.next_process
 
     def send_config(self, max_processes=0, max_records=4096, start_timeout_ms=10000,
@@ -214,8 +215,7 @@ class Root:
                 with self.changed:
                     if message.kind == "PING":
                         self.pings += 1
-                        if self.answer_pings:
-                            self.send("PONG", struct.pack("=Q", message.serial))
+                        self.last_ping = message.serial
                     else:
                         self.arrived.append(message)
                     self.changed.notify_all()
@@ -224,6 +224,21 @@ class Root:
         with self.changed:
             self.gone = True
             self.changed.notify_all()
+
+    def answer(self):
+        """Answers pings. Apart from reading, which must never wait for room to send."""
+        answered = 0
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: self.last_ping > answered or self.gone)
+                answered = self.last_ping
+                if self.gone:
+                    return
+            try:
+                if self.answer_pings:
+                    self.send("PONG", struct.pack("=Q", answered))
+            except OSError:
+                return
 
     def expect(self, kind, timeout=20, **fields):
         """Waits for such a message and takes it."""

@@ -63,7 +63,7 @@ def test_group_scope(root):
     assert (acted.hit, acted.n_alive) == (2, 3)
     root.expect("LEADER_EXITED", process_id=process)
     root.expect("TREE_LEFT", process_id=process)
-    assert root.look(process).n_alive == 1
+    members(root, process, 1)
     root.act(process, rung=2, signal=KILL, scope="TREE")
     root.expect("TREE_EMPTY", process_id=process)
 
