@@ -62,6 +62,8 @@ static void *read_ahead(void *argument)
 	output->missing = missing;
 	pthread_cond_broadcast(&output->changed);
 	pthread_mutex_unlock(&output->lock);
+	if (rc < 0)
+		run_stop(output->run); // nobody reads any more: the process must not wait for that
 	return NULL;
 }
 

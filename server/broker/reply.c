@@ -14,7 +14,6 @@
 struct status_parts {
 	Spawn__V1__Status status;
 	Spawn__V1__StartFailed start_failed;
-	Spawn__V1__RetryAfter retry_after;
 	Spawn__V1__SessionExpired session_expired;
 	Spawn__V1__EpochChanged epoch_changed;
 	Spawn__V1__AlreadyExists already_exists;
@@ -24,7 +23,6 @@ struct status_parts {
 };
 
 #define PROTOCOL_MAJOR 1u
-#define RETRY_AFTER_MS 100u
 
 #define DETAIL(parts, case_name, member, type)                                                     \
 	do {                                                                                           \
@@ -78,10 +76,6 @@ static void fill_detail(struct status_parts *parts, const struct refusal *refusa
 		DETAIL(parts, START_FAILED, start_failed, spawn__v1__start_failed);
 		parts->start_failed.stage = (Spawn__V1__StartStage)refusal->stage;
 		parts->start_failed.errno_code = refusal->error;
-		break;
-	case REFUSAL_SHUTTING_DOWN:
-		DETAIL(parts, RETRY_AFTER, retry_after, spawn__v1__retry_after);
-		parts->retry_after.ms = RETRY_AFTER_MS;
 		break;
 	default:
 		break;

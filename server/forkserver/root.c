@@ -25,6 +25,7 @@
 #define RECORDS_MIN      1024u
 #define RECORDS_MAX      262144u
 #define START_TIMEOUT_MS 10000u
+#define LONGEST_WAIT_MS  600000u // whatever the broker asks for
 
 void root_close_fd(struct root *root, struct slot *slot, int *fd)
 {
@@ -69,6 +70,8 @@ int root_configure(struct root *root, const struct link_config *config)
 	root->config = *config;
 	if (root->config.start_timeout_ms == 0)
 		root->config.start_timeout_ms = START_TIMEOUT_MS;
+	root->config.start_timeout_ms = bounded(root->config.start_timeout_ms, 1, LONGEST_WAIT_MS);
+	root->config.stop_term_wait_ms = bounded(root->config.stop_term_wait_ms, 0, LONGEST_WAIT_MS);
 	uint32_t records = bounded(config->max_records, RECORDS_MIN, RECORDS_MAX);
 	r = slots_open(&root->slots, records, seed);
 	if (r == 0)

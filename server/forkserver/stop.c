@@ -14,6 +14,7 @@
 
 #define SAME_SIGNAL_US   200000u // one request that came by two ways
 #define BROKER_LEAVES_MS 5000
+#define REQUESTS_HEEDED  2 // a third does not wait for the broker: it may be what hangs
 #define REMAINS_LIMIT_MS 10000u
 
 bool stop_is_asked(const struct root *root)
@@ -47,6 +48,10 @@ void stop_on_signal(struct root *root, int signal, uint32_t from_pid)
 	root->outbox.shutdown_due = count;
 	if (root->keeper.ended || !root->configured)
 		stop->stage = STOP_LEAVE;
+	if (count > REQUESTS_HEEDED) {
+		stop->stage = STOP_LEAVE;
+		stop->exit_status = 1;
+	}
 	if (stop->stage == STOP_TERM && count > 1)
 		stop->term_until_us = 0;
 }
@@ -114,7 +119,8 @@ static void dismiss_broker(struct root *root)
 	if (keeper->pidfd < 0)
 		return;
 	struct pollfd dead = {.fd = keeper->pidfd, .events = POLLIN};
-	if (root->stop.guard_gone || poll(&dead, 1, BROKER_LEAVES_MS) != 1)
+	bool wait = !root->stop.guard_gone && root->stop.count <= REQUESTS_HEEDED;
+	if (!wait || poll(&dead, 1, BROKER_LEAVES_MS) != 1)
 		os_pidfd_signal(keeper->pidfd, SIGKILL);
 }
 

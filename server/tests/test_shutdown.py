@@ -146,3 +146,20 @@ def test_shd_3_ten_restarts_leave_nothing(true):
             server.check_nothing_left()
         finally:
             server.discard()
+
+
+def test_shd_7_a_third_request_does_not_wait_for_the_broker(fresh_server, child):
+    client = Client(fresh_server.url)
+    answer = client.spawn(child, "ignore:2", "ignore:15", "ready", "pause", stdout="pipe")
+    client.read_until(answer, b"ready")
+    os.kill(fresh_server.broker, signal.SIGSTOP)
+    begin = time.monotonic()
+    for _ in range(3):
+        fresh_server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.05)  # so that the signals are three
+    assert fresh_server.wait() != 0
+    assert time.monotonic() - begin < 1.5  # a broker that does not answer is killed after 2 s
+    for name in os.listdir(fresh_server.folder / "run"):  # it could not remove them
+        os.unlink(fresh_server.folder / "run" / name)
+    assert not os.path.exists(f"/proc/{answer.pid}")
+    client.close_connection()
