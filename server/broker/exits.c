@@ -163,7 +163,7 @@ static uint32_t cause_of_climb(const struct process *process)
 // A death by a signal is the climb's only where a rung sent that signal. (EXT-4)
 static uint32_t cause_of(const struct process *process)
 {
-	if (process->exit.code_kind == CLD_EXITED)
+	if (process->exit.code_kind == CLD_EXITED || process->exit.code_kind == LINK_STATUS_LOST)
 		return cause_of_climb(process);
 	uint64_t bit = UINT64_C(1) << (process->exit.status - 1);
 	if (process->rung_signals & bit)

@@ -99,6 +99,11 @@ static void fill_exit(struct record *record, const struct process *process)
 	message->process_id = process->id;
 	message->kind =
 	    exited ? SPAWN__V1__EXIT_KIND__EXIT_KIND_EXITED : SPAWN__V1__EXIT_KIND__EXIT_KIND_SIGNALED;
+	static char unknown[] = "the kernel did not tell its status";
+	if (process->exit.code_kind == LINK_STATUS_LOST) {
+		message->kind = SPAWN__V1__EXIT_KIND__EXIT_KIND_LOST;
+		message->lost_reason = unknown;
+	}
 	message->code = exited ? (uint32_t)process->exit.status : 0;
 	message->signal = exited ? 0 : (uint32_t)process->exit.status;
 	message->core_dumped = process->exit.code_kind == CLD_DUMPED;

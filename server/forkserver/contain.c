@@ -1,6 +1,8 @@
 // How a tree is told from all other processes: tags.
 #include "server/forkserver/contain.h"
 
+#include <errno.h>
+
 #include "server/common/log.h"
 #include "server/forkserver/root.h"
 #include "server/forkserver/walk.h"
@@ -67,15 +69,16 @@ void contain_prepare(struct root *root, struct slot *slot)
 	slot->proof_spoiled = slot->tag == 0;
 }
 
-struct slot *contain_owner(struct root *root, pid_t pid)
+int contain_owner(struct root *root, pid_t pid, struct slot **ret_owner)
 {
 	uint64_t tag;
-	if (walk_read_tag(pid, &tag) < 0)
-		return NULL;
-	uint32_t number = contain_number(&root->contain, tag);
-	if (number == 0)
-		return NULL;
-	return slots_find(&root->slots, root->epoch << 32 | number);
+	int r = walk_read_tag(pid, &tag);
+	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EINTR)
+		return r;
+	// What hides its limits for good is of unknown origin.
+	uint32_t number = r < 0 ? 0 : contain_number(&root->contain, tag);
+	*ret_owner = number == 0 ? NULL : slots_find(&root->slots, root->epoch << 32 | number);
+	return 0;
 }
 
 void contain_spoil(struct root *root, pid_t pid)

@@ -28,8 +28,9 @@ uint32_t contain_number(const struct contain *contain, uint64_t tag);
 // Readies the slot before its start.
 void contain_prepare(struct root *root, struct slot *slot);
 
-// The slot in whose tree the process is by its tag, NULL: none.
-struct slot *contain_owner(struct root *root, pid_t pid);
+// The slot in whose tree the process is by its tag, NULL: none. 0; negative errno: its tag cannot
+// be read now.
+int contain_owner(struct root *root, pid_t pid, struct slot **ret_owner);
 
 // Notes an adopted orphan of unknown origin: it may belong to any tree alive now.
 void contain_spoil(struct root *root, pid_t pid);

@@ -110,7 +110,7 @@ void reap_on_leader(struct root *root, struct slot *slot)
 		return;
 	start_on_death(root, slot); // whatever happened on its way is told first
 	int r = os_reap_pidfd(slot->pidfd, &seen);
-	if (r == 0 && seen.pid == 0) {
+	if ((r == 0 && seen.pid == 0) || (r < 0 && r != -ECHILD)) {
 		retry_later(root, slot);
 		return;
 	}
@@ -118,7 +118,7 @@ void reap_on_leader(struct root *root, struct slot *slot)
 	if ((uint32_t)slot->pid < WALK_PID_MAX)
 		root->reaper.role_of[slot->pid] = 0;
 	root_close_fd(root, slot, &slot->pidfd);
-	if (r < 0)
+	if (r < 0) // code_kind stays LINK_STATUS_LOST
 		log_error("the status of process %d is lost: %s", (int)slot->pid, strerror(-r));
 	else
 		note_exit(slot, &seen);
@@ -130,11 +130,14 @@ void reap_on_leader(struct root *root, struct slot *slot)
 
 // --- orphans ------------------------------------------------------------------------------------
 
-static void adopt(struct root *root, pid_t pid)
+// False: whose it is cannot be read now.
+static bool adopt(struct root *root, pid_t pid)
 {
 	struct reaper *reaper = &root->reaper;
 	struct orphan *orphan = &reaper->by_pid[pid];
-	struct slot *owner = contain_owner(root, pid);
+	struct slot *owner;
+	if (contain_owner(root, pid, &owner) < 0)
+		return false;
 	if (owner)
 		owner->seen_scan = reaper->scan;
 	*orphan = (struct orphan){.pid = pid, .owner = owner, .place = reaper->n_orphans};
@@ -142,10 +145,11 @@ static void adopt(struct root *root, pid_t pid)
 	reaper->role_of[pid] = 1 + orphan->place;
 	if (!owner) {
 		contain_spoil(root, pid);
-		return;
+		return true;
 	}
 	LIST_INSERT_HEAD(&owner->orphans, orphan, of_owner);
 	tree_on_new_member(root, owner);
+	return true;
 }
 
 static void disown(struct root *root, struct orphan *orphan)
@@ -242,20 +246,26 @@ void reap_scan(struct root *root)
 		if (reaper->orphans[i]->owner)
 			reaper->orphans[i]->owner->seen_scan = reaper->scan;
 	uint32_t before = reaper->n_orphans;
+	bool complete = true;
 	for (uint32_t i = 0; i < children->n; i++) {
 		pid_t pid = children->entries[i].pid;
 		if ((uint32_t)pid >= WALK_PID_MAX || is_known(root, pid))
 			continue;
-		adopt(root, pid);
+		complete &= adopt(root, pid);
 		if (reaper->n_orphans == before + STORM)
 			priority_want(root, PRIORITY_STORM, true);
 	}
 	if (reaper->n_orphans < before + STORM)
 		priority_want(root, PRIORITY_STORM, false);
-	settle_trees(root);
+	if (complete)
+		settle_trees(root);
+	else
+		reaper->scan_wanted = true; // whoever could not be read may be anybody's member
 	uint64_t end_us = now_us();
 	reaper->scan_after_us = end_us + SCAN_SHARE * (end_us - begun_us);
 	reaper->scan_latest_us = end_us + LOOK_AGAIN_US;
+	if (!complete)
+		reaper->scan_after_us = end_us + UNREADABLE_US;
 }
 
 // Each at most once: whoever still cannot be collected goes to the end of the queue.

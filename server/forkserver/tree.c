@@ -88,7 +88,9 @@ static int open_member(struct root *root, const struct slot *slot, pid_t pid)
 	int pidfd = os_pidfd_open(pid);
 	if (pidfd < 0)
 		return pidfd;
-	bool is_member = contain_owner(root, pid) == slot || descends(root, slot, pid);
+	struct slot *owner = NULL;
+	bool is_member =
+	    (contain_owner(root, pid, &owner) == 0 && owner == slot) || descends(root, slot, pid);
 	if (is_member && os_pidfd_signal(pidfd, 0) != -ESRCH)
 		return pidfd;
 	close(pidfd);

@@ -158,8 +158,13 @@ static bool holds_members(const void *message)
 static bool holds_leader_exited(const void *message)
 {
 	const struct link_leader_exited *m = message;
-	return m->process_id != 0 &&
-	       (m->code_kind == CLD_EXITED || m->code_kind == CLD_KILLED || m->code_kind == CLD_DUMPED);
+	if (m->process_id == 0)
+		return false;
+	if (m->code_kind == CLD_KILLED || m->code_kind == CLD_DUMPED)
+		return m->status >= 1 && m->status <= (int)SIGNAL_MAX;
+	if (m->code_kind == LINK_STATUS_LOST)
+		return m->status == 0;
+	return m->code_kind == CLD_EXITED && m->status >= 0 && m->status <= UINT8_MAX;
 }
 
 static bool holds_tree_left(const void *message)

@@ -279,10 +279,12 @@ struct link_usage {
 	uint64_t in_blocks, out_blocks, voluntary_switches, involuntary_switches;
 };
 
+#define LINK_STATUS_LOST 0u
+
 struct link_leader_exited {
 	struct link_header header;
 	uint64_t process_id;
-	uint32_t code_kind; // CLD_EXITED, CLD_KILLED, CLD_DUMPED
+	uint32_t code_kind; // CLD_EXITED, CLD_KILLED, CLD_DUMPED; LINK_STATUS_LOST: not known
 	int32_t status;     // exit code or signal
 	uint64_t at_ms;
 	struct link_usage usage;

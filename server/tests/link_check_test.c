@@ -143,9 +143,17 @@ Test(link_check, members_end_their_texts)
 
 Test(link_check, an_exit_is_an_exit)
 {
-	struct link_leader_exited m = {
-	    .header = {LINK_LEADER_EXITED, sizeof(m)}, .process_id = 5, .code_kind = CLD_DUMPED};
+	struct link_leader_exited m = {.header = {LINK_LEADER_EXITED, sizeof(m)},
+	    .process_id = 5,
+	    .code_kind = CLD_DUMPED,
+	    .status = 11};
 	cr_assert(eq(int, check(&m, LINK_TO_BROKER), 0));
+	m.code_kind = CLD_EXITED;
+	m.status = 256;
+	cr_assert(eq(int, check(&m, LINK_TO_BROKER), -EBADMSG));
+	m.code_kind = LINK_STATUS_LOST;
+	m.status = 0;
+	cr_assert(eq(int, check(&m, LINK_TO_BROKER), 0), "a lost status is told as lost");
 	m.code_kind = CLD_STOPPED;
 	cr_assert(eq(int, check(&m, LINK_TO_BROKER), -EBADMSG));
 }
