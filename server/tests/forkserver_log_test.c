@@ -55,7 +55,7 @@ Test(forkserver_log, json, .timeout = 20)
 	log_open("test", LOG_FORMAT_JSON, LOG_LEVEL_INFO);
 	log_warning("say \"x\" \\ \n");
 	const char *text = read_all();
-	cr_assert(eq(int, text[0], '{'));
+	cr_assert(eq(int, (unsigned char)text[0], '{'));
 	cr_assert(ne(ptr, strstr(text, "\"level\":\"warning\""), NULL));
 	cr_assert(ne(ptr, strstr(text, "\"message\":\"say \\\"x\\\" \\\\ \\u000a\"}\n"), NULL));
 }
