@@ -187,13 +187,15 @@ def test_one_thousand_in_sequence_leave_nothing_in_the_client(connected, true):
             connected.ok("await", id=process["id"])
             connected.ok("release", id=process["id"])
 
-    def rss_kib():
+    def size_kib():
         with open(f"/proc/{connected.process.pid}/statm") as statm:
-            return int(statm.read().split()[1]) * 4
+            virtual, resident = statm.read().split()[:2]
+        return int(virtual) * 4, int(resident) * 4
     run(200)
-    before, files = rss_kib(), len(os.listdir(f"/proc/{connected.process.pid}/fd"))
+    (virtual, before), files = size_kib(), len(os.listdir(f"/proc/{connected.process.pid}/fd"))
     run(1000)
-    assert rss_kib() - before < 4096
+    sanitized = virtual > 1 << 30  # a sanitizer's shadow; it keeps what was freed
+    assert sanitized or size_kib()[1] - before < 4096
     assert len(os.listdir(f"/proc/{connected.process.pid}/fd")) == files
 
 
