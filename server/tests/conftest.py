@@ -226,7 +226,10 @@ def server(shared):
     before = shared_server.guard, shared_server.root, shared_server.broker
     yield shared_server
     assert shared_server.process.poll() is None, shared_server.log()
-    watcher = Client(shared_server.url)
+    try:
+        watcher = Client(shared_server.url)
+    except OSError as error:
+        pytest.fail(f"the server does not serve: {error}; its log:\n{shared_server.log()}")
     wait_for(lambda: watcher.info().counters.processes == 0, "no process is left", timeout=15)
     info = watcher.info()
     watcher.close_session()

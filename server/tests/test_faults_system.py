@@ -35,6 +35,14 @@ def check_blocked(server, client, answer, why):
     assert not client.poll(answer, hold_ms=300).done
 
 
+def cgroup_of(pid, controller):
+    """The folder of the v1 cgroup that a process is in."""
+    for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        if line.split(":")[1] == controller:
+            return pathlib.Path("/sys/fs/cgroup") / controller / line.split(":", 2)[2].lstrip("/")
+    raise LookupError(controller)
+
+
 @pytest.fixture
 def v1_cgroup(request):
     """A cgroup of the v1 controller named by the parameter; removed at the end."""
@@ -49,8 +57,9 @@ def v1_cgroup(request):
     yield made
     if request.param == "freezer":
         (made / "freezer.state").write_text("THAWED")
+    home = cgroup_of(os.getpid(), request.param)
     for pid in (made / "cgroup.procs").read_text().split():
-        (above / "cgroup.procs").write_text(pid)
+        (home / "cgroup.procs").write_text(pid)
     wait_for(lambda: not (made / "cgroup.procs").read_text().split(), "the cgroup is empty")
     made.rmdir()
 

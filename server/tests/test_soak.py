@@ -1,10 +1,11 @@
 """Long runs: nothing grows, nothing is lost."""
 import os
 import resource
+import time
 
 import pytest
 from conftest import descendants, wait_for
-from plain_client import Refused, pb
+from plain_client import Refused, pb, rung
 from test_lessons import exits_in_one_instant
 
 pytestmark = pytest.mark.soak
@@ -62,6 +63,35 @@ def test_l9_10_000_exits_in_one_instant(server, client, child):
         pytest.skip(f"this machine allows {most} processes")
     exits_in_one_instant(server, client, child, 10_000)
     wait_for(lambda: len(descendants(server.pid)) == 2, "no zombie")
+
+
+def test_row_57_10_000_stubborn_children_share_one_budget(server, client, child):
+    ladder = [rung(2, "LEADER", 1000), rung(15, "TREE", 1000), rung(9, "TREE", 5000)]
+    targets = []
+    for _ in range(20):
+        calls = [client.start_spawn(child, "ignore:2", "ignore:15", "pause", ladder=ladder)
+                 for _ in range(500)]
+        targets += [pb.Target(process_id=client.result(call).process_id) for call in calls]
+        client.floor = client.next_id + 1
+    begin = time.monotonic()
+    cancels, waits = [], []
+    for target in targets:
+        cancels.append(client.start("Cancel", target=target, rung=1, wait_ms=1000, delegate=True))
+        if len(cancels) == 2000:
+            assert all(client.result(call).rung_reached for call in cancels)
+            client.floor, cancels = client.next_id + 1, []
+    asked = time.monotonic() - begin
+    for target in targets:
+        waits.append(client.start("AwaitExit", target=target, hold_ms=25_000))
+    records = [client.result(wait).exit for wait in waits]
+    took = time.monotonic() - begin
+    print(f"10,000 cancels were out after {asked:.1f} s, all had ended after {took:.1f} s")
+    assert all(r.tree_empty and r.cause == pb.EXIT_CAUSE_CANCEL for r in records)
+    assert took < asked + 2 + 10
+    assert len(descendants(server.pid)) == 2
+    for target in targets:
+        client.call("Release", target=target)
+        client.floor = client.next_id + 1
 
 
 def test_ext_9_16_384_unreleased_records(server, client, true):
