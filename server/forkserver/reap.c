@@ -148,7 +148,7 @@ static bool adopt(struct root *root, pid_t pid)
 		return true;
 	}
 	LIST_INSERT_HEAD(&owner->orphans, orphan, of_owner);
-	tree_on_new_member(root, owner);
+	kill_loop_on_new_member(owner);
 	return true;
 }
 
@@ -200,7 +200,7 @@ static void tree_is_empty(struct root *root, struct slot *slot)
 	slot->empty_ms = now_ms();
 	slot->proof = contain_proof(slot);
 	root->alive--;
-	tree_forget(root, slot);
+	kill_loop_forget(root, slot);
 	root_close_fd(root, slot, &slot->cancel_fd);
 	if (slot->stdin_fd >= 0)
 		stdin_close(root, slot);
@@ -211,7 +211,7 @@ static void tree_is_empty(struct root *root, struct slot *slot)
 // Members that are only waiting to be reaped do not count as left.
 static void tell_left(struct root *root, struct slot *slot)
 {
-	slot->left_alive = tree_count_alive(root, slot);
+	slot->left_alive = members_count(root, slot);
 	if (slot->left_alive != 0)
 		outbox_mark(root, slot, UNSENT_TREE_LEFT);
 }

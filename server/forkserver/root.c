@@ -45,7 +45,7 @@ void root_forget(struct root *root, struct slot *slot)
 		root->alive--;
 	pipes_release(root, slot);
 	reap_forget(root, slot);
-	tree_forget(root, slot);
+	kill_loop_forget(root, slot);
 	root_close_fd(root, slot, &slot->stdin_fd);
 	root_close_fd(root, slot, &slot->cancel_fd);
 	root_close_fd(root, slot, &slot->pidfd);
@@ -174,7 +174,10 @@ static int open_all(struct root *root)
 	if (r == 0)
 		r = reap_open(&root->reaper);
 	if (r == 0)
+		r = members_open(&root->members);
+	if (r == 0)
 		r = trees_open(&root->trees);
+	kill_loop_open(&root->kill_loop);
 	priority_open(&root->priority);
 	pipes_open(&root->pipes);
 	root->outbox.fd = root->keeper.pidfd = root->rings.fd = root->rings.read_only_fd = -1;

@@ -9,6 +9,8 @@
 
 #include "server/forkserver/broker_keeper.h"
 #include "server/forkserver/contain.h"
+#include "server/forkserver/kill_loop.h"
+#include "server/forkserver/members.h"
 #include "server/forkserver/outbox.h"
 #include "server/forkserver/pipes.h"
 #include "server/forkserver/priority.h"
@@ -53,6 +55,8 @@ struct root {
 	struct rings rings;
 	struct starter starter;
 	struct reaper reaper;
+	struct members members;
+	struct kill_loop kill_loop;
 	struct trees trees;
 	struct priority priority;
 	struct pipes pipes;

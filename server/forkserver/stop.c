@@ -86,7 +86,7 @@ void stop_on_broker_death(struct root *root)
 		return;
 	reap_scan(root);
 	TAILQ_FOREACH(slot, &root->slots.all, all_queue)
-	tree_signal_all(root, slot, SIGTERM);
+	members_signal_all(root, slot, SIGTERM);
 }
 
 void stop_on_guard_death(struct root *root)

@@ -327,6 +327,7 @@ def test_many_refusals_at_once(roots, tmp_path):
     hung = [root.start([TRUE], io=[stdio(FILE, fifo)]) for _ in range(96)]
     waiting = [root.start([TRUE]) for _ in range(700)]
     root.state(waiting[-1], now=1)  # all orders are taken
+    wait_for(lambda: len(descendants(pid)) >= len(hung) + 1, "all places are taken")
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (highest + 1, before[1]))
     writer = os.open(fifo, os.O_RDWR)

@@ -1,5 +1,6 @@
 """The forkserver alone: output through the rings, standard input."""
 import os
+import pathlib
 import time
 
 import pytest
@@ -77,6 +78,8 @@ def test_a_held_pipe_is_ended_by_force(root, policy):
     holder = os.open(f"/proc/{started.pid}/fd/1", os.O_WRONLY)  # somebody outside the tree
     expected = RING if policy == BLOCK else 80000
     wait_for(lambda: root.state(process, now=1).head == expected, "it has written")
+    comm = pathlib.Path(f"/proc/{started.pid}/comm")
+    wait_for(lambda: comm.read_text() == "sleep\n", "all of it is written")
     root.act(process, rung=1, signal=KILL, scope="TREE")
     root.ended(process)
     if policy == BLOCK:
