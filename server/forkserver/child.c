@@ -76,6 +76,9 @@ static void switch_identity(struct child_job *job)
 	const struct launch *launch = job->map.launch;
 	uint32_t real, effective, saved;
 	job->stage = LAUNCH_IDENTITY;
+	// What the server was given for itself does not go down to children; a change between two
+	// ordinary uids would not take it away.
+	check(job, OS_RAW(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0));
 	if (!launch->has_identity)
 		return;
 	if (job->set_groups)

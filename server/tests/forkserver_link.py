@@ -147,7 +147,7 @@ def sealed(data, seals=0xf):
 class Root:
     """A running spawnd whose broker is the test."""
 
-    def __init__(self, spawnd, config=None, launcher=None, **popen):
+    def __init__(self, spawnd, config=None, launcher=None, wrap=(), **popen):
         self.folder = tempfile.TemporaryDirectory(prefix="forkserver-link-")
         path = os.path.join(self.folder.name, "socket")
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -158,7 +158,9 @@ class Root:
         pathlib.Path(broker).write_text(f"#!/bin/sh\nexec {sys.executable} -S {HERE}\n")
         os.chmod(broker, 0o755)
         env = {**os.environ, "SPAWND_TEST_SOCKET": path}
-        command = [str(spawnd), "--broker", broker]
+        command = [*wrap, str(spawnd), "--broker", broker]
+        os.chmod(self.folder.name, 0o755)
+        os.chmod(path, 0o666)
         if launcher:  # somebody else starts it
             self.process = None
             launcher(command, env)

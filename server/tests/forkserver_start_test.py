@@ -4,6 +4,7 @@ import errno
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import stat
 import struct
@@ -151,6 +152,29 @@ def test_identity(roots):
     assert root.expect("TREE_LEFT", process_id=process).n_alive == 1
     root.act(process, rung=1, signal=KILL, scope="TREE")
     assert root.ended(process)[1].proof == SUBREAPER
+    assert root.stop() == 0
+
+
+@as_root
+def test_the_servers_own_capabilities_stay_with_it(roots):
+    """A server that is no superuser but may switch: its children may not."""
+    if not shutil.which("setpriv"):
+        pytest.skip("setpriv (util-linux) is not here")
+    caps = "+setuid,+setgid,+kill"
+    root = roots({"uids": [1235], "gids": [1235]}, wrap=[
+        "setpriv", "--reuid", "1234", "--regid", "1234", "--clear-groups", "--inh-caps", caps,
+        "--ambient-caps", caps])
+    for identity, uid in ((None, "1234"), ((1235, 1235, []), "1235")):
+        text, _, _ = root.run(["/bin/grep", "-E", "^(Uid|CapPrm|CapEff|CapAmb)",
+                               "/proc/self/status"], identity=identity)
+        values = dict(line.split(":\t") for line in text.splitlines())
+        assert values["Uid"].split("\t") == [uid] * 4
+        assert {values["CapPrm"], values["CapEff"], values["CapAmb"]} == {"0" * 16}
+    process, _ = root.spawn(["/usr/bin/setsid", "-f", "/bin/sleep", "1000"],
+                            identity=(1235, 1235, []))
+    root.expect("TREE_LEFT", process_id=process)
+    root.act(process, rung=1, signal=KILL, scope="TREE")
+    assert root.ended(process)[1].proof == SUBREAPER, "found and killed across uids"
     assert root.stop() == 0
 
 
