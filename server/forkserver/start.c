@@ -16,6 +16,7 @@
 #include "server/common/fd.h"
 #include "server/common/log.h"
 #include "server/common/os.h"
+#include "server/forkserver/admit.h"
 #include "server/forkserver/loop.h"
 #include "server/forkserver/root.h"
 #include "server/forkserver/stdin.h"
@@ -25,7 +26,6 @@
 #define GUARD_BYTES  4096u
 #define STATUS_PLACE 4 // in a staging set
 #define CANCEL_PLACE 3
-#define GROUPS_OWN   256
 
 int start_open(struct starter *starter)
 {
@@ -50,52 +50,6 @@ int start_open(struct starter *starter)
 		}
 	}
 	return 0;
-}
-
-// --- what may be started ------------------------------------------------------------------------
-
-static bool is_listed(uint32_t id, uint32_t own, const uint32_t *list, uint32_t n)
-{
-	if (id == own)
-		return true;
-	for (uint32_t i = 0; i < n; i++)
-		if (list[i] == id)
-			return true;
-	return false;
-}
-
-static bool is_allowed(const struct root *root, const struct launch *launch)
-{
-	const struct link_config *config = &root->config;
-	if (!launch->has_identity)
-		return true;
-	for (uint32_t i = 0; i < launch->n_groups; i++)
-		if (!is_listed(launch->groups[i], getegid(), config->gids, config->n_gids))
-			return false;
-	return is_listed(launch->uid, geteuid(), config->uids, config->n_uids) &&
-	       is_listed(launch->gid, getegid(), config->gids, config->n_gids);
-}
-
-// Without the right to set groups, a launch that asks for the very groups that the server has can
-// still be started.
-static bool has_exactly_own_groups(const struct launch *launch)
-{
-	gid_t own[GROUPS_OWN];
-	int n = getgroups(GROUPS_OWN, own);
-	if (n < 0 || (uint32_t)n != launch->n_groups)
-		return false;
-	for (uint32_t i = 0; i < launch->n_groups; i++)
-		if (!is_listed(launch->groups[i], own[0], own, (uint32_t)n))
-			return false;
-	return true;
-}
-
-static uint32_t count_fds(const struct launch *launch)
-{
-	uint32_t n = 1 + (launch->cancel_notice ? 1 : 0);
-	for (int i = 0; i < 3; i++)
-		n += launch->stdio[i].kind == LAUNCH_STDIO_PIPE;
-	return n;
 }
 
 static int check_order(struct root *root, const struct link_start *order)
@@ -138,9 +92,9 @@ int start_order(struct root *root, const struct link_start *order, int fd)
 	r = launch_map(fd, &launch);
 	if (r < 0)
 		return r == -EBADMSG ? -EINVAL : -EAGAIN;
-	uint32_t fds = count_fds(launch.launch);
+	uint32_t fds = admit_count_fds(launch.launch);
 	struct slot *slot = NULL;
-	if (!is_allowed(root, launch.launch))
+	if (!admit_identity(root, launch.launch))
 		r = -EPERM;
 	else if (root->fds_used + fds > root->fds_max)
 		r = -EAGAIN;
@@ -272,7 +226,7 @@ static void fill_child_job(struct root *root, struct start_job *job)
 	job->child.tag = slot->tag;
 	job->child.nofile = root->setup->nofile;
 	job->child.set_groups =
-	    launch->has_identity && (geteuid() == 0 || !has_exactly_own_groups(launch));
+	    launch->has_identity && (geteuid() == 0 || !admit_has_own_groups(launch));
 	job->child.stage = LAUNCH_CLONE;
 	job->child.error = 0;
 }
