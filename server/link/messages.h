@@ -37,7 +37,7 @@ enum link_kind {
 	LINK_PONG,
 	LINK_STOPPED, // every ladder of the shutdown is over: the root may end
 	// root to broker
-	LINK_HELLO = 64, // answer to LINK_CONFIG; carries the arena as its one descriptor
+	LINK_HELLO = 64, // answer to LINK_CONFIG; its one descriptor is the arena, as large as its file
 	LINK_REFUSED,    // LINK_START was refused before anything was begun
 	LINK_STARTED,    // exec has succeeded
 	LINK_START_FAILED,
@@ -250,7 +250,8 @@ struct link_acted {
 	uint64_t process_id;
 	uint64_t serial;
 	uint32_t rung;
-	int32_t error; // 0; EALREADY rung not above; ESRCH nobody left; EINVAL nothing to close
+	int32_t error; // 0; EALREADY rung not above; ESRCH nobody left; EINVAL nothing to close; EAGAIN
+	               // too many acts wait for starts
 	uint32_t hit;
 	uint64_t at_ms;
 	uint32_t n_alive; // all that were alive before it acted
