@@ -26,6 +26,7 @@ def reached(ctl, process):
     return next((p["rung_reached"] for p in ctl.json("ps") if p["process_id"] == process), 0)
 
 
+@pytest.mark.plain  # a sanitizer's spawnctl takes longer to ask than a rung to pass
 @pytest.mark.parametrize("rung", [1, 2])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_the_server_climbs_on(ctl, tmp_path, how, rung):
