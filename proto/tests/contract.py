@@ -1,6 +1,7 @@
 """The contract as Python sees it: protoc's descriptors and generated modules, made on demand."""
 import atexit
 import importlib
+import os
 import pathlib
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from google.protobuf import descriptor_pb2
 
 PROTO = pathlib.Path(__file__).resolve().parent.parent
 FILES = sorted(PROTO.glob("spawn/v1/*.proto"))
+FOLDER = "SPAWND_TEST_PROTO_PYTHON"
 _generated = {}
 
 
@@ -24,13 +26,26 @@ def descriptors():
     return list(found.file)
 
 
+def generate():
+    """Runs protoc into a new folder, which goes when this program ends."""
+    folder = tempfile.mkdtemp(prefix="spawnd-proto-")
+    atexit.register(remove_own, folder, os.getpid())
+    os.chmod(folder, 0o755)
+    subprocess.run(["protoc", f"-I{PROTO}", f"--python_out={folder}", *map(str, FILES)], check=True)
+    return folder
+
+
+def remove_own(folder, pid):
+    if os.getpid() == pid:  # not in a forked child
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def modules():
     """{name of the proto file: generated module}; generated once a process."""
     if not _generated:
-        folder = tempfile.mkdtemp(prefix="spawnd-proto-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        subprocess.run(["protoc", f"-I{PROTO}", f"--python_out={folder}", *map(str, FILES)],
-                       check=True)
+        folder = os.environ.get(FOLDER)
+        if folder is None:
+            folder = os.environ[FOLDER] = generate()  # programs that this one starts use it too
         sys.path.insert(0, folder)
         for path in FILES:
             _generated[path.stem] = importlib.import_module(f"spawn.v1.{path.stem}_pb2")
