@@ -8,7 +8,8 @@ import pytest
 from driven import BUILD, Driver
 
 EXAMPLES = BUILD / "clients" / "c" / "examples"
-STUBBORN = "trap '' INT TERM; while :; do sleep 0.05; done"
+DEAF = "trap '' INT TERM"  # said before anything else: a rung may come at once
+STUBBORN = f"{DEAF}; while :; do sleep 0.05; done"
 
 
 @pytest.fixture
@@ -82,8 +83,8 @@ def test_standard_input(connected):
 
 
 def test_a_stubborn_tree_is_climbed_to_the_last_rung(connected):
-    process = shell(connected, f"(setsid sh -c \"{STUBBORN}\" & echo up); {STUBBORN}", stdout="pipe",
-                    ladder="INT leader 300ms, TERM tree 300ms, KILL tree 2s")
+    process = shell(connected, f"{DEAF}; setsid sh -c \"{STUBBORN}\" & echo up; {STUBBORN}",
+                    stdout="pipe", ladder="INT leader 300ms, TERM tree 300ms, KILL tree 2s")
     wait_output(connected, process, "up\n")
     began = time.monotonic()
     answer = connected.ok("stop", id=process["id"])
@@ -119,7 +120,7 @@ def test_another_client_awaits_and_stops(connected, server):
 
 
 def test_the_net_climbs_under_a_delegated_cancel(connected):
-    process = shell(connected, f"echo up; {STUBBORN}", stdout="pipe",
+    process = shell(connected, f"{DEAF}; echo up; {STUBBORN}", stdout="pipe",
                     ladder="INT leader 200ms, TERM tree 200ms, KILL tree 2s")
     wait_output(connected, process, "up\n")
     connected.ok("cancel", id=process["id"], rung=1, wait_ms=200, delegate=1)
@@ -146,7 +147,7 @@ def test_a_client_that_is_killed_leaves_nothing(server):
     try:
         driver.ok("open", url=server.url)
         other.ok("open", url=server.url)
-        process = shell(driver, f"echo up; {STUBBORN}", stdout="pipe",
+        process = shell(driver, f"{DEAF}; echo up; {STUBBORN}", stdout="pipe",
                         ladder="INT leader 200ms, KILL tree 2s")
         wait_output(other, process, "up\n")
         driver.process.kill()
@@ -160,8 +161,10 @@ def test_a_client_that_is_killed_leaves_nothing(server):
 def test_a_server_that_ends_ends_every_wait(fresh_server, driver):
     driver.ok("open", url=fresh_server.url, timeout_ms=1500)
     processes = [shell(driver, "exec sleep 60") for _ in range(20)]
+    stubborn = shell(driver, "trap '' INT; echo up; exec sleep 60", stdout="pipe")
+    wait_output(driver, stubborn, "up\n")
     tags = [driver.start("await", id=p["id"]) for p in processes]
-    tags += [driver.start("stop", id=processes[0]["id"], first_wait_ms=60000)]
+    tags += [driver.start("stop", id=stubborn["id"], first_wait_ms=2000)]
     driver.wait_told(tags[-1], ("answered", 1))
     fresh_server.end()
     for tag in tags:
