@@ -426,6 +426,7 @@ def test_options():
     assert run("--broker", "/bin/false").returncode == 1, "the broker's own status"
 
 
+@pytest.mark.plain
 def test_libc_alone():
     from conftest import SPAWND
     out = subprocess.run(["ldd", SPAWND], capture_output=True, text=True, check=True).stdout
