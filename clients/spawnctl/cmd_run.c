@@ -155,11 +155,12 @@ static void leave(struct carriers *carriers, struct run *run, int code)
 static int carry_until_end(struct run *run, struct record_output *record_output)
 {
 	struct carriers carriers;
-	int rc = start_carriers(&carriers, run), gave_up_signal;
+	int rc, gave_up_signal;
 
+	run_living(run); // before its first output can be seen
+	rc = start_carriers(&carriers, run);
 	if (rc < 0) // what was begun is the server's to end
 		_exit(failure_tell_own(run->options, "%s", strerror(-rc)));
-	run_living(run);
 	if (!run_wait_end(run))
 		leave(&carriers, run, failure_tell(run->options, NULL, &run->climb_error));
 	gave_up_signal = run_wait_outputs(run);
