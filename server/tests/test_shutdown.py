@@ -9,6 +9,8 @@ from plain_client import Client, Refused, pb, rung
 
 SHORT = [rung(2, "LEADER", 400), rung(15, "TREE", 400), rung(9, "TREE", 2000)]
 KEEP = pb.ON_OWNER_LOST_KEEP
+# With a sanitizer each program looks for leaks before it ends; scripts/test says so.
+SLOWER_S = float(os.environ.get("SPAWND_SLOWER_S", "0"))
 
 
 def stubborn(client, child, **fields):
@@ -35,7 +37,7 @@ def test_shd_2_one_budget_keep_included_and_records_delivered(fresh_server, chil
     fresh_server.process.send_signal(number)
     records = [client.result(call).exit for call in calls]
     assert fresh_server.wait() == 0
-    assert 0.798 <= time.monotonic() - begin < 0.8 + 1
+    assert 0.798 <= time.monotonic() - begin < 0.8 + 1 + SLOWER_S
     for record in records[:5]:
         assert (record.signal, record.rung) == (9, 3)
         assert record.cause == pb.EXIT_CAUSE_SERVER_SHUTDOWN and record.tree_empty
@@ -76,7 +78,7 @@ def test_shd_4_a_second_term_is_the_last_rung_now(fresh_server, child):
     begin = time.monotonic()
     fresh_server.process.send_signal(signal.SIGTERM)
     records = [client.result(call).exit for call in calls]
-    assert fresh_server.wait() == 0 and time.monotonic() - begin < 2
+    assert fresh_server.wait() == 0 and time.monotonic() - begin < 2 + SLOWER_S
     for record in records:
         assert (record.signal, record.rung) == (9, 3)
         assert [(e.rung, e.skipped) for e in record.journal] == [(1, False), (2, True), (3, False)]
@@ -90,7 +92,7 @@ def test_shd_2_a_climb_under_way_goes_on(fresh_server, child):
     begin = time.monotonic()
     fresh_server.process.send_signal(signal.SIGTERM)
     record = client.result(call).exit
-    assert fresh_server.wait() == 0 and time.monotonic() - begin < 0.4 + 1
+    assert fresh_server.wait() == 0 and time.monotonic() - begin < 0.4 + 1 + SLOWER_S
     assert record.cause == pb.EXIT_CAUSE_CANCEL and record.rung == 3
     assert [(e.rung, e.skipped) for e in record.journal] == [(1, True), (2, False), (3, False)]
 
@@ -103,7 +105,7 @@ def test_shd_2_an_unlimited_wait_gives_way_to_the_stored_one(fresh_server, child
     begin = time.monotonic()
     fresh_server.process.send_signal(signal.SIGTERM)
     record = client.result(call).exit
-    assert fresh_server.wait() == 0 and time.monotonic() - begin < 0.8 + 1
+    assert fresh_server.wait() == 0 and time.monotonic() - begin < 0.8 + 1 + SLOWER_S
     assert (record.rung, record.cause) == (3, pb.EXIT_CAUSE_CANCEL)
 
 
@@ -111,7 +113,7 @@ def test_shd_3_a_server_without_processes_ends_at_once(fresh_server):
     client = Client(fresh_server.url)
     begin = time.monotonic()
     assert fresh_server.end() == 0
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 1 + SLOWER_S
     assert client.connection.is_closed(5)
 
 
