@@ -387,7 +387,7 @@ def test_row_69_nothing_of_the_server_remains_in_a_child(client):
 def test_row_74_a_cancel_notice_that_nobody_hears(client, child):
     notice = pb.Rung(action=pb.ACTION_CANCEL_NOTICE, scope=pb.SCOPE_LEADER, wait_ms=200)
     for verbs in (["ready", "pause"], ["ready", "close", "pause"]):
-        answer = client.spawn(child, *verbs, stdout="pipe", ladder=[notice, rung(15, "TREE", 300)])
+        answer = client.spawn(child, *verbs, stdout="pipe", ladder=[notice, rung(15, "TREE", 5000)])
         client.read_until(answer, b"ready")
         client.cancel(answer, wait_ms=200, delegate=True)
         record = client.await_exit(answer)
