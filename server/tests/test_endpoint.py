@@ -259,8 +259,9 @@ def test_removed_socket_file_comes_back(start):
 def test_replaced_socket_file_is_left_alone(start, folder):
     echo = start()
     with Peer(echo.path) as old:
-        os.unlink(echo.path)
-        pathlib.Path(echo.path).write_text("mine now")
+        other = pathlib.Path(folder) / "other"
+        other.write_text("mine now")
+        os.replace(other, echo.path)  # in one step: a path without anything is bound anew
         wait_for(lambda: "was replaced by something else" in echo.log(), "it is told")
         assert old.ask(b"x") == b"x"
     assert echo.end() == 0
