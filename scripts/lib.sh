@@ -51,6 +51,7 @@ package_table() {
 		extra clang-tidy-14
 		extra shellcheck
 		extra strace
+		extra e2fsprogs
 		extra fuse3
 		extra libfuse3-dev
 		extra man-db

@@ -22,6 +22,17 @@ libc = ctypes.CDLL(None, use_errno=True)
 _live = set()  # pids of servers that are meant to run
 
 
+def others_may_enter():
+    """Whether another user reaches the checkout and the build: tests that switch users need it."""
+    return all(folder.stat().st_mode & 0o001
+               for place in (ROOT / "server" / "tests", SPAWND.parent)
+               for folder in (place, *place.resolve().parents) if folder.exists())
+
+
+needs_entry = pytest.mark.skipif(
+    not others_may_enter(), reason="the checkout or the build lies where other users may not enter")
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "soak: long; run apart from the others")
     # Whatever escapes from a server becomes our child, and is seen.

@@ -13,7 +13,7 @@ import threading
 import time
 
 import pytest
-from conftest import descendants, wait_for
+from conftest import descendants, needs_entry, wait_for
 from forkserver_link import (CHILD, DUMPED, E, EXITED, FILE, KILL, KILLED, PIPE, SUBREAPER, TERM,
                              TO_STDOUT, TRUE, failed, fds, launch_bytes, ready, refused, sealed,
                              stage, stdio)
@@ -156,6 +156,7 @@ def test_identity(roots):
 
 
 @as_root
+@needs_entry
 def test_the_servers_own_capabilities_stay_with_it(roots):
     """A server that is no superuser but may switch: its children may not."""
     if not shutil.which("setpriv"):

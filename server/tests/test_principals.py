@@ -4,10 +4,10 @@ import subprocess
 import sys
 
 import pytest
-from conftest import Server
+from conftest import Server, needs_entry
 from plain_client import LAST, Client, Refused, pb, target
 
-pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can be two users")
+pytestmark = [pytest.mark.skipif(os.getuid() != 0, reason="only root can be two users"), needs_entry]
 NOBODY, DAEMON = 65534, 1
 
 AS_USER = """
