@@ -64,7 +64,7 @@ static int end(
 	return right ? 0 : -1;
 }
 
-// One round trip until the record is there; the release is not counted to it.
+// One round trip until the record is there, and one to release it.
 static int by_hold(struct bench *bench)
 {
 	struct spawnd_process process;
